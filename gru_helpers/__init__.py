@@ -1,0 +1,58 @@
+"""The small package behind a step-by-step lesson on the gated recurrent unit (GRU).
+
+The names below are enough to run the whole lesson. Figures are in ``gru_helpers.plotting``,
+sliders in ``gru_helpers.widgets``; both are imported only when they are asked for.
+"""
+
+from .dataset import (
+    CorpusError,
+    SeqDataLoader,
+    Vocab,
+    load_corpus_time_machine,
+    load_data_time_machine,
+    load_train_heldout,
+    normalize,
+)
+from .gru import PARAM_NAMES, get_params, gru, gru_switched, init_gru_state
+from .models import (
+    CheckpointError,
+    RNNModel,
+    RNNModelScratch,
+    load_checkpoint,
+    params_from_nn_gru,
+    params_to_nn_gru,
+    save_checkpoint,
+    try_gpu,
+)
+from .trainer import History, TrainingError, evaluate_perplexity, grad_clipping, predict, train
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "PARAM_NAMES",
+    "CheckpointError",
+    "CorpusError",
+    "History",
+    "RNNModel",
+    "RNNModelScratch",
+    "SeqDataLoader",
+    "TrainingError",
+    "Vocab",
+    "evaluate_perplexity",
+    "get_params",
+    "grad_clipping",
+    "gru",
+    "gru_switched",
+    "init_gru_state",
+    "load_checkpoint",
+    "load_corpus_time_machine",
+    "load_data_time_machine",
+    "load_train_heldout",
+    "normalize",
+    "params_from_nn_gru",
+    "params_to_nn_gru",
+    "predict",
+    "save_checkpoint",
+    "train",
+    "try_gpu",
+]

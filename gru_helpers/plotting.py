@@ -1,0 +1,370 @@
+"""Figures: each function takes data and returns a matplotlib ``Figure``; nothing is shown.
+
+``show(figure, alt)`` displays one in a notebook with an alternative text. Colours are those of
+Okabe and Ito (https://jfly.uni-koeln.de/color/), safe for colour-blind readers; lines differ in
+dashes as well as in colour. matplotlib is imported when the first figure is made.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = (
+    *("#0072B2", "#E69F00", "#009E73", "#D55E00"),
+    *("#CC79A7", "#56B4E9", "#F0E442", "#222222"),
+)
+COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY)
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
+GREY = "#767676"
+DPI = 110
+
+
+def new_figure(width: float = 7.5, height: float = 4.0):
+    """An empty ``Figure`` of ``width`` by ``height`` inches with the course's look."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+
+
+def _style(axes, xlabel: str, ylabel: str, title: str = "") -> None:
+    """Labels, light grid, no box."""
+    axes.set_xlabel(xlabel, fontsize=12)
+    axes.set_ylabel(ylabel, fontsize=12)
+    axes.set_title(title, fontsize=12, loc="left")
+    axes.tick_params(labelsize=11)
+    axes.grid(True, color="#dddddd", linewidth=0.7)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _looks():
+    """A colour and a dash for each of any number of curves; the first six differ in both."""
+    return itertools.cycle(zip(COLOURS, DASHES, strict=True))
+
+
+def to_png(figure) -> bytes:
+    """The figure as PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(buffer, pil_kwargs={"compress_level": 6})
+    return buffer.getvalue()
+
+
+class Picture:
+    """A figure's image with its alternative text, as Jupyter displays it."""
+
+    def __init__(self, figure, alt: str):
+        """Draw ``figure``; ``alt`` says in words what it shows and must not be empty."""
+        if not alt.strip():
+            raise ValueError("The picture has no alternative text: say in words what it shows.")
+        self.png, self.alt = to_png(figure), " ".join(alt.split())
+        self.width, self.height = (round(s * figure.dpi) for s in figure.get_size_inches())
+
+    def __repr__(self) -> str:
+        """The alternative text, which is also what a terminal shows."""
+        return self.alt
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        """The image with its alternative text, and the text alone."""
+        facts = {"alt": self.alt, "width": self.width, "height": self.height}
+        return {"image/png": self.png, "text/plain": self.alt}, {"image/png": facts}
+
+
+def show(figure, alt: str) -> Picture:
+    """``figure`` as a ``Picture``; as the last line of a cell it is displayed."""
+    return Picture(figure, alt)
+
+
+class LivePicture:
+    """One output in a notebook whose image is replaced in place, so that it does not flicker."""
+
+    def __init__(self, alt: str):
+        """Nothing is displayed before the first ``show``."""
+        self.alt, self.handle = alt, None
+
+    def show(self, figure) -> None:
+        """Display ``figure``, in the place of the one before it."""
+        from IPython.display import display
+
+        bundle, facts = Picture(figure, self.alt)._repr_mimebundle_()
+        if self.handle is None:
+            self.handle = display(bundle, metadata=facts, raw=True, display_id=True)
+        else:
+            self.handle.update(bundle, metadata=facts, raw=True)
+
+
+# --- training ---------------------------------------------------------------------------------
+
+
+def plot_history(histories, num_epochs: int | None = None, baselines=None, title: str = ""):
+    """Perplexity against epoch for several runs, on a logarithmic axis.
+
+    ``histories`` are ``History`` objects, ``baselines`` maps a name to a perplexity that is drawn
+    as a horizontal line, ``num_epochs`` fixes the width of the axis. Held-out perplexities are
+    drawn with markers. The last text sample of a single run stands below its curve.
+    """
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    figure = new_figure(7.5, 4.2)
+    axes = figure.add_subplot()
+    for history, (colour, dash) in zip(histories, _looks(), strict=False):
+        epochs = range(1, history.epochs + 1)
+        name = history.label or "training text"
+        axes.plot(epochs, history.perplexity, color=colour, linestyle=dash, lw=2, label=name)
+        if history.heldout:
+            x, y = zip(*history.heldout, strict=True)
+            held = f"{history.label}, held-out" if history.label else "held-out text"
+            axes.plot(
+                x, y, color=colour if len(histories) > 1 else RED, marker="o", ms=5, label=held
+            )
+    dashes = itertools.cycle((":", "-.", "--", "-"))
+    for (name, value), dash in zip((baselines or {}).items(), dashes, strict=False):
+        axes.axhline(value, color=GREY, linestyle=dash, lw=1.4, label=f"{name} {value:.1f}")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    if num_epochs:
+        axes.set_xlim(0, num_epochs)
+    axes.set_ylim(bottom=0.95)
+    _style(axes, "epoch", "perplexity", title)
+    axes.legend(fontsize=10, frameon=False)
+    if len(histories) == 1 and histories[0].samples:
+        epoch, sample = histories[0].samples[-1]
+        figure.supxlabel(
+            f"written at epoch {epoch}: {sample}", fontsize=10, color=GREY, family="monospace"
+        )
+    return figure
+
+
+def plot_bars(values: dict[str, float], xlabel: str, title: str = "", log: bool = False):
+    """One horizontal bar for each name, with its value written behind it.
+
+    A logarithmic axis (``log``) begins at 1.
+    """
+    figure = new_figure(7.5, 1.1 + 0.42 * len(values))
+    axes = figure.add_subplot()
+    names = list(values)
+    axes.barh(names, list(values.values()), color=BLUE, height=0.65)
+    labels = [f"  {value:.1f}" if value >= 10 else f"  {value:.2f}" for value in values.values()]
+    axes.bar_label(axes.containers[0], labels, fontsize=11)
+    axes.invert_yaxis()
+    axes.margins(x=0.15)
+    if log:
+        axes.set_xscale("log")
+        axes.set_xlim(1, 2 * max(values.values()))
+        axes.xaxis.set_major_formatter("{x:g}")
+    _style(axes, xlabel, "", title)
+    axes.grid(False, axis="y")
+    return figure
+
+
+def plot_lines(curves: dict, xlabel: str, ylabel: str, title: str = "", log: str = "", marks=None):
+    """Several curves. ``curves`` maps a name to ``(xs, ys)``; ``log`` may hold ``x`` and ``y``.
+
+    ``marks`` maps a name to a height at which a horizontal line is drawn.
+    """
+    figure = new_figure(7.5, 3.9)
+    axes = figure.add_subplot()
+    for (name, (xs, ys)), (colour, dash) in zip(curves.items(), _looks(), strict=False):
+        axes.plot(xs, ys, color=colour, linestyle=dash, lw=2, label=name)
+    for name, height in (marks or {}).items():
+        axes.axhline(height, color=GREY, linestyle="-", lw=1, label=name)
+    if "x" in log:
+        axes.set_xscale("log")
+    if "y" in log:
+        axes.set_yscale("log")
+    _style(axes, xlabel, ylabel, title)
+    axes.legend(fontsize=10, frameon=False)
+    return figure
+
+
+# --- gates ------------------------------------------------------------------------------------
+
+
+def plot_gate_histograms(gates: dict, title: str = ""):
+    """Histograms of gate values between 0 and 1, one panel for each name.
+
+    ``gates`` maps a name to a tensor of any shape; the share in the saturated ends (below 0.1 and
+    above 0.9, shaded) is written into each panel.
+    """
+    figure = new_figure(8.5, 2.9)
+    panels = figure.subplots(1, len(gates), sharex=True, squeeze=False)[0]
+    for (name, values), axes in zip(gates.items(), panels, strict=True):
+        values = values.detach().flatten().cpu()
+        axes.hist(values.numpy(), bins=50, range=(0, 1), color=BLUE)
+        saturated = ((values < 0.1) | (values > 0.9)).float().mean().item()
+        axes.axvspan(0, 0.1, color=ORANGE, alpha=0.25, lw=0)
+        axes.axvspan(0.9, 1, color=ORANGE, alpha=0.25, lw=0)
+        _style(axes, "gate value", "", f"{name}\n{saturated:.0%} saturated")
+        axes.set_yticks([])
+        axes.set_xticks([0, 0.5, 1])
+    panels[0].set_ylabel("count", fontsize=12)
+    figure.suptitle(title, fontsize=12)
+    return figure
+
+
+def gate_diagram():
+    """One step of the GRU as a diagram: what flows from the old state to the new one."""
+    from matplotlib.patches import FancyBboxPatch
+
+    figure = new_figure(8.5, 4.3)
+    axes = figure.add_subplot()
+    axes.set(xlim=(0, 17), ylim=(0, 8.6))
+    axes.axis("off")
+
+    def arrow(*points, colour=BLACK):
+        for start, end in itertools.pairwise(points[:-1]):
+            axes.plot(*zip(start, end, strict=True), color=colour, lw=1.8, solid_capstyle="round")
+        axes.annotate(
+            "", points[-1], points[-2], arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 1.8}
+        )
+
+    def box(x, y, text, colour, width=1.5):
+        patch = FancyBboxPatch(
+            (x - width / 2, y - 0.42), width, 0.84, boxstyle="round,pad=0.05", fc=colour, ec=BLACK
+        )
+        axes.add_patch(patch)
+        axes.text(x, y, text, ha="center", va="center", fontsize=12, color="white", weight="bold")
+
+    def knot(x, y, text):
+        axes.plot(x, y, "o", ms=21, mfc="white", mec=BLACK, mew=1.5, zorder=3)
+        axes.text(x, y - 0.03, text, ha="center", va="center", fontsize=14, zorder=4)
+
+    def label(x, y, text, colour=BLACK, **look):
+        look = {"fontsize": 13, "ha": "center", "va": "center", **look}
+        axes.text(x, y, text, color=colour, **look)
+
+    label(0.7, 7.5, "$H_{t-1}$")
+    label(16.3, 7.5, "$H_t$")
+    label(2.6, 0.4, "$X_t$")
+    top, low = 7.5, 1.5
+    arrow((1.3, top), (9.6, top), colour=BLUE)  # the old state, on its way through Z
+    arrow((10.4, top), (13.1, top), colour=BLUE)
+    arrow((13.9, top), (15.7, top))
+    arrow((1.9, top), (1.9, 5.0), (3.4, 5.0), (3.4, 3.5))  # to the reset gate
+    arrow((1.9, 5.0), (4.9, 5.0), colour=RED)  # to the product with R
+    arrow((2.6, 0.8), (2.6, low), (3.4, low), (3.4, 2.6))
+    arrow((3.4, low), (8.2, low), (8.2, 2.6))
+    arrow((3.4, low), (11.6, low), (11.6, 2.6), colour=BLACK)
+    arrow((5.3, 3.05), (5.3, 4.6))
+    axes.plot([4.2, 5.3], [3.05, 3.05], color=BLACK, lw=1.8)
+    box(3.4, 3.05, "σ  R", ORANGE)
+    box(8.2, 3.05, "σ  Z", BLUE)
+    box(11.6, 3.05, "tanh  $\\tilde{H}$", GREEN, 2.1)
+    knot(5.3, 5.0, "×")
+    arrow((5.7, 5.0), (11.0, 5.0), (11.0, 3.5), colour=RED)  # R * H into the candidate
+    arrow((7.0, top), (7.0, 4.2), (7.9, 4.2), (7.9, 3.5))  # to the update gate
+    arrow((8.6, 3.5), (8.6, 6.1), (10.0, 6.1), (10.0, 7.1))
+    knot(10.0, top, "×")
+    knot(13.5, top, "+")
+    arrow((12.1, 3.5), (12.1, 4.9), (13.5, 4.9), (13.5, 5.7), colour=GREEN)
+    knot(13.5, 6.1, "×")
+    arrow((10.0, 6.1), (13.1, 6.1), colour=BLUE)
+    arrow((13.5, 6.5), (13.5, 7.1), colour=GREEN)
+    for branch in ((1.9, top), (7.0, top), (1.9, 5.0), (10.0, 6.1), (3.4, low), (8.2, low)):
+        axes.plot(*branch, "o", ms=5, color=BLACK, zorder=4)
+    label(9.75, 6.65, "$Z$", BLUE, ha="right")
+    label(11.6, 6.42, "$1-Z$", BLUE)
+    label(9.8, 5.32, "$R \\odot H_{t-1}$", RED)
+    label(15.1, 6.1, "the share that\nis written", GREY, fontsize=10)
+    label(11.8, 8.0, "the share that is kept", GREY, fontsize=10)
+    return figure
+
+
+def plot_one_unit(h_old, r, z, h_tilde, h_new, states):
+    """One GRU unit at one step: its gates, its choice between old and candidate, what follows.
+
+    The first five are numbers, ``states`` the state now and at each step after it when the same
+    input goes on. See ``widgets.OneUnitExplorer``.
+    """
+    figure = new_figure(8.8, 3.2)
+    bars, line, future = figure.subplots(1, 3, width_ratios=(1, 2.2, 1.9))
+    bars.bar(["reset r", "update z"], [r, z], color=[ORANGE, BLUE], width=0.6)
+    bars.bar_label(bars.containers[0], fmt="{:.2f}", fontsize=11)
+    _style(bars, "", "gate value", "gates")
+    bars.set_ylim(0, 1.12)
+    line.axhline(0, color=GREY, lw=1.2, zorder=0)
+    line.plot([h_tilde, h_old], [0, 0], color=SKY, lw=6, alpha=0.6, zorder=1)
+    points = (("old h", h_old, BLUE, "o", 0.5), ("candidate", h_tilde, GREEN, "s", -0.55))
+    for name, x, colour, marker, y in (*points, ("new h", h_new, RED, "D", 1.05)):
+        line.plot([x], [0], marker=marker, color=colour, ms=11, zorder=3)
+        line.plot([x, x], [0, y], color=colour, lw=1)
+        line.annotate(
+            f"{name} {x:.2f}", (x, y), ha="center", va="bottom" if y > 0 else "top", color=colour,
+            fontsize=11, annotation_clip=False,
+        )  # fmt: skip
+    line.set(xlim=(-1.25, 1.25), ylim=(-1.1, 1.6), yticks=[])
+    _style(line, "value", "", "new h = z · old h + (1 − z) · candidate")
+    future.plot(range(len(states)), states, color=RED, marker="D", ms=4, lw=1.5)
+    _style(future, "further steps with the same x", "state h", "what follows")
+    future.set_ylim(-1.1, 1.1)
+    return figure
+
+
+# --- minibatches ------------------------------------------------------------------------------
+
+
+def plot_minibatches(batches, vocab, title: str = ""):
+    """The characters of the first minibatches, side by side: row i of each in row i.
+
+    ``batches`` is a list of ``X``, ``(batch_size, num_steps)``; a space is drawn as a low line.
+    """
+    figure = new_figure(8.5, 0.9 + 0.42 * batches[0].shape[0])
+    axes = figure.add_subplot()
+    start = 0.0
+    tints = itertools.cycle(("#cfe6f5", "#fbe5bd", "#cdebdf", "#f7d3bf"))
+    for number, (X, tint) in enumerate(zip(batches, tints, strict=False)):
+        rows, steps = X.shape
+        axes.add_patch(_rectangle(start - 0.5, -0.5, steps, rows, tint))
+        for i, row in enumerate(X):
+            for j, token in enumerate(vocab.to_tokens(row)):
+                axes.text(
+                    start + j, i, token.replace(" ", "_"), ha="center", va="center",
+                    family="monospace", fontsize=12,
+                )  # fmt: skip
+        axes.text(start + steps / 2 - 0.5, -0.75, f"minibatch {number}", ha="center", fontsize=11)
+        start += steps + 1
+    rows = batches[0].shape[0]
+    axes.set(xlim=(-1, start - 0.5), ylim=(rows - 0.4, -1.2), xticks=[])
+    axes.set_yticks(range(rows), [f"row {i}" for i in range(rows)], fontsize=11)
+    axes.set_title(title, fontsize=12, loc="left")
+    axes.tick_params(length=0)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    return figure
+
+
+def _rectangle(x, y, width, height, colour):
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((x, y), width, height, fc=colour, ec="none", zorder=0)
+
+
+def plot_flow(panels: dict, characters, title: str = ""):
+    """Several heat maps over the same steps of a text, one below the other.
+
+    ``panels`` maps a name to a tensor ``(num_steps, features)``; signed values are drawn around
+    zero. ``characters`` stand along the axis.
+    """
+    figure = new_figure(8.5, 1.2 + 1.6 * len(panels))
+    stack = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    for (name, values), axes in zip(panels.items(), stack, strict=True):
+        values = values.detach().cpu()
+        signed = bool(values.min() < 0)
+        bound = float(values.abs().max()) or 1.0
+        image = axes.imshow(
+            values.T.numpy(), aspect="auto", interpolation="nearest",
+            cmap="PuOr" if signed else "cividis", vmin=-bound if signed else 0, vmax=bound,
+        )  # fmt: skip
+        axes.set_ylabel(name, fontsize=11)
+        axes.set_yticks([])
+        figure.colorbar(image, ax=axes, pad=0.01, fraction=0.05)
+    stack[-1].set_xticks(range(len(characters)), [c.replace(" ", "_") for c in characters])
+    stack[-1].tick_params(labelsize=11, labelfontfamily="monospace")
+    stack[-1].set_xlabel("step: the character that is read", fontsize=12)
+    stack[0].set_title(title, fontsize=12, loc="left")
+    return figure

@@ -1,0 +1,256 @@
+"""Every figure is drawn, shows what it is given, and carries words for those who cannot see it."""
+
+import io
+
+import pytest
+import torch
+
+from gru_helpers import History, RNNModel, SeqDataLoader, plotting, train
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def run(label="", epochs=4, heldout=(), samples=()):
+    """A history with a falling perplexity."""
+    return History(
+        label=label,
+        perplexity=[20 / (i + 1) + 1 for i in range(epochs)],
+        heldout=list(heldout),
+        samples=list(samples),
+        stopped="ran",
+    )
+
+
+def curves(number):
+    """So many named curves."""
+    return {f"curve {i}": (range(1, 5), [i + k for k in range(1, 5)]) for i in range(number)}
+
+
+FIGURES = {
+    "one history": lambda: plotting.plot_history([run()]),
+    "one history with everything": lambda: plotting.plot_history(
+        [run("mine", heldout=[(2, 30.0), (4, 70.0)], samples=[(4, "time traveller the <unk>")])],
+        num_epochs=50, baselines={"letters": 17.0, "pairs": 10.0}, title="A run",
+    ),
+    "several histories": lambda: plotting.plot_history([run("a"), run("b", heldout=[(1, 9.0)])]),
+    "history of one epoch": lambda: plotting.plot_history([run(epochs=1)]),
+    "history of no epoch": lambda: plotting.plot_history([run(epochs=0)]),
+    "bars": lambda: plotting.plot_bars({"ours": 3.0, "theirs": 100.0}, "perplexity"),
+    "bars, logarithmic": lambda: plotting.plot_bars({"a": 1e-3, "b": 9e3}, "x", log=True),
+    "lines": lambda: plotting.plot_lines(curves(3), "lag", "gradient", marks={"half": 0.5}),
+    "lines, logarithmic": lambda: plotting.plot_lines(curves(2), "lag", "gradient", log="xy"),
+    "gate histograms": lambda: plotting.plot_gate_histograms(
+        {"Z": torch.rand(3, 4, requires_grad=True), "R": torch.zeros(5)}, "gates"
+    ),
+    "gate diagram": plotting.gate_diagram,
+    "one unit": lambda: plotting.plot_one_unit(-0.8, 0.6, 0.3, 0.5, 0.1, [-0.8, 0.1, 0.2]),
+    "one unit at its ends": lambda: plotting.plot_one_unit(-1, 0, 1, 1, -1, [-1, -1]),
+    "flow": lambda: plotting.plot_flow(
+        {"H": torch.randn(6, 4, requires_grad=True), "Z": torch.rand(6, 4), "0": torch.zeros(6, 1)},
+        "time t", "A flow",
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(params=FIGURES)
+def figure(request):
+    """Each figure in turn."""
+    torch.manual_seed(0)
+    return FIGURES[request.param]()
+
+
+@pytest.mark.filterwarnings("error")
+def test_every_figure_is_drawn_without_a_warning(figure):
+    png = plotting.to_png(figure)
+    assert png.startswith(PNG)
+    width, height = size_of(png)
+    assert (width, height) == tuple(round(s * figure.dpi) for s in figure.get_size_inches())
+    assert 600 <= width <= 1000, "fits a page and a projector"
+    assert len(png) < 75_000, "as text in a notebook it must stay below 100 kB"
+
+
+def size_of(png):
+    """Width and height, from the header of the file."""
+    return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
+
+
+def test_every_figure_shows_something(figure):
+    from PIL import Image
+
+    pixels = Image.open(io.BytesIO(plotting.to_png(figure))).convert("L")
+    dark = sum(pixels.histogram()[:200])
+    assert dark > 1000
+
+
+def test_axes_are_labelled_and_large_enough_to_read(figure):
+    for axes in figure.axes:
+        if not axes.axison or axes.get_label() == "<colorbar>":
+            continue
+        assert axes.get_xlabel() or axes.get_ylabel() or axes.get_title(loc="left")
+        shown = [*axes.get_xticklabels(), *axes.get_yticklabels(), axes.xaxis.label]
+        assert all(text.get_fontsize() >= 10 for text in shown if text.get_text())
+
+
+def test_figures_are_not_kept_in_memory():
+    """pyplot would keep each of them, and warn at the twentieth."""
+    import matplotlib.pyplot as plt
+
+    for make in FIGURES.values():
+        make()
+    assert plt.get_fignums() == []
+
+
+def test_colours_are_the_safe_ones_and_lines_differ_in_dashes_too():
+    drawn = plotting.plot_lines(curves(6), "x", "y").axes[0].lines
+    assert len({line.get_color() for line in drawn}) == 6
+    assert len({str(line._dash_pattern) for line in drawn}) == 6
+    safe = {"#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"}
+    assert {line.get_color() for line in drawn} == safe
+
+
+def test_a_seventh_curve_is_drawn_too():
+    assert len(plotting.plot_lines(curves(7), "x", "y").axes[0].lines) == 7
+    assert len(plotting.plot_history([run(str(i)) for i in range(7)]).axes[0].lines) == 7
+    baselines = {str(i): float(i) for i in range(1, 6)}
+    assert len(plotting.plot_history([run()], baselines=baselines).axes[0].lines) == 6
+
+
+def test_the_history_figure_shows_the_numbers_of_the_history():
+    history = run("mine", heldout=[(2, 30.0), (4, 70.0)], samples=[(4, "time flies")])
+    figure = plotting.plot_history([history], num_epochs=9)
+    axes = figure.axes[0]
+    train_line, heldout_line = axes.lines
+    assert list(train_line.get_xdata()) == [1, 2, 3, 4]
+    assert list(train_line.get_ydata()) == history.perplexity
+    assert list(zip(*heldout_line.get_data(), strict=True)) == history.heldout
+    assert axes.get_yscale() == "log"
+    assert axes.get_xlim() == (0, 9)
+    assert axes.get_ylim()[0] < 1
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "perplexity")
+    assert "epoch 4: time flies" in figure.get_supxlabel()
+    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert legend == ["mine", "mine, held-out"]
+
+
+def test_history_plots_itself():
+    history = run()
+    assert plotting.to_png(history.plot()) == plotting.to_png(plotting.plot_history([history]))
+
+
+def test_the_histograms_say_how_many_gates_are_saturated():
+    gates = torch.tensor([0.0, 0.05, 0.95, 0.5])
+    (axes,) = plotting.plot_gate_histograms({"Z": gates}).axes
+    assert axes.get_title(loc="left") == "Z\n75% saturated"
+    assert sum(patch.get_height() for patch in axes.containers[0]) == 4
+
+
+def test_bars_stand_in_the_order_given_with_their_values():
+    (axes,) = plotting.plot_bars({"ours": 3.0, "theirs": 10.0}, "perplexity").axes
+    assert [bar.get_width() for bar in axes.containers[0]] == [3, 10]
+    assert [float(text.get_text()) for text in axes.texts] == [3, 10]
+    assert axes.yaxis_inverted()
+
+
+@pytest.mark.parametrize("number", [1, 3, 6])
+def test_minibatches_are_drawn_character_by_character(vocab, number):
+    ids = vocab[list("the time traveller smiled at us " * 3)]
+    batches = [X for X, _ in SeqDataLoader(ids, vocab, 2, 5, offset=0)][:number]
+    figure = plotting.plot_minibatches(batches, vocab, "title")
+    assert plotting.to_png(figure).startswith(PNG)
+    drawn = [t.get_text() for t in figure.axes[0].texts if len(t.get_text()) == 1]
+    expected = [c.replace(" ", "_") for X in batches for c in vocab.to_tokens(X.flatten())]
+    assert drawn == expected
+    rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert rows == ["row 0", "row 1"]
+
+
+def test_the_flow_has_a_panel_for_each_and_the_characters_along_the_axis():
+    figure = plotting.plot_flow({"H": torch.randn(4, 3), "Z": torch.rand(4, 3)}, "a bc")
+    panels = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
+    assert [axes.get_ylabel() for axes in panels] == ["H", "Z"]
+    assert [label.get_text() for label in panels[-1].get_xticklabels()] == list("a_bc")
+    assert panels[0].images[0].get_clim()[0] < 0, "signed values are drawn around zero"
+    assert panels[1].images[0].get_clim()[0] == 0
+
+
+# --- pictures ---------------------------------------------------------------------------------
+
+
+def small_figure():
+    return plotting.plot_bars({"a": 1.0}, "x")
+
+
+def test_a_picture_carries_its_words():
+    picture = plotting.show(small_figure(), "One bar,\n    of height 1.")
+    data, metadata = picture._repr_mimebundle_()
+    assert data == {"image/png": picture.png, "text/plain": "One bar, of height 1."}
+    assert metadata["image/png"]["alt"] == "One bar, of height 1."
+    facts = metadata["image/png"]
+    assert (facts["width"], facts["height"]) == size_of(picture.png)
+    assert repr(picture) == "One bar, of height 1."
+
+
+@pytest.mark.parametrize("alt", ["", "  \n "])
+def test_a_picture_without_words_is_refused(alt):
+    with pytest.raises(ValueError, match="no alternative text: say in words what it shows"):
+        plotting.show(small_figure(), alt)
+
+
+class Screen:
+    """Stands for the notebook: counts outputs and keeps what each shows."""
+
+    def __init__(self):
+        self.outputs, self.updates = [], 0
+
+    def display(self, data, metadata=None, raw=False, display_id=None):
+        assert raw
+        assert display_id
+        self.outputs.append((data, metadata))
+        return self
+
+    def update(self, data, metadata=None, raw=False):
+        assert raw
+        self.outputs[-1] = (data, metadata)
+        self.updates += 1
+
+
+@pytest.fixture
+def screen(monkeypatch):
+    """A notebook to display in."""
+    import IPython.display
+
+    screen = Screen()
+    monkeypatch.setattr(IPython.display, "display", screen.display)
+    return screen
+
+
+def test_a_live_picture_is_replaced_in_place(screen):
+    live = plotting.LivePicture("A growing curve")
+    assert screen.outputs == []
+    for epochs in (2, 3, 4):
+        live.show(plotting.plot_history([run(epochs=epochs)]))
+    assert len(screen.outputs) == 1
+    assert screen.updates == 2
+    data, metadata = screen.outputs[0]
+    assert data["image/png"] == plotting.to_png(plotting.plot_history([run(epochs=4)]))
+    assert metadata["image/png"]["alt"] == "A growing curve"
+
+
+def test_training_ends_with_the_whole_curve_on_the_screen(screen, vocab, monkeypatch):
+    from gru_helpers import trainer
+
+    monkeypatch.setattr(trainer, "REDRAW_SECONDS", 0)
+    torch.manual_seed(0)
+    model = RNNModel(torch.nn.GRU(28, 4), 28)
+    data = SeqDataLoader(vocab[list("time after time " * 8)], vocab, 2, 10)
+    history = train(model, data, vocab, 3, 1.0, plot=True, progress=False)
+    assert len(screen.outputs) == 1
+    expected = plotting.to_png(plotting.plot_history([history], num_epochs=3))
+    assert screen.outputs[0][0]["image/png"] == expected
+
+
+def test_training_draws_nothing_where_nobody_looks(screen, vocab):
+    model = RNNModel(torch.nn.GRU(28, 4), 28)
+    data = SeqDataLoader(vocab[list("time after time " * 8)], vocab, 2, 10)
+    train(model, data, vocab, 1, 1.0, progress=False)
+    assert screen.outputs == []
