@@ -19,7 +19,8 @@ from torch import nn
 
 from .dataset import Vocab, normalize
 
-# the live curve is redrawn this often, and never takes more than a twentieth of the time
+# the bar and the live curve are redrawn this often, and the curve never takes more than a twentieth
+# of the time; a bar that moves ten times a second overflows the queue of a client that reads late
 REDRAW_SECONDS, REDRAW_SHARE = 0.5, 0.05
 
 
@@ -394,7 +395,12 @@ class _View:
                 from tqdm.auto import tqdm
             else:
                 from tqdm import tqdm
-            self.bar = tqdm(total=num_epochs, unit="epoch", desc=history.label or None)
+            self.bar = tqdm(
+                total=num_epochs,
+                unit="epoch",
+                desc=history.label or None,
+                mininterval=REDRAW_SECONDS,
+            )
 
     def update(self) -> None:
         """Advance the bar; redraw the curve if the last drawing is old enough."""

@@ -1,5 +1,6 @@
 """Perplexity, training, stopping, sampling."""
 
+import itertools
 import json
 import math
 import re
@@ -470,6 +471,16 @@ def test_samples_go_on_from_the_prefix(scratch, quiet, vocab):
     assert [epoch for epoch, _ in history.samples] == [2, 4, 5]
     assert history.samples[-1][1] == predict("the lamp", 50, scratch, vocab)
     assert quiet(scratch, 3).samples[0][0] == 3, "by default the last epoch only"
+
+
+def test_the_bar_moves_at_most_twice_a_second(scratch, quiet, monkeypatch):
+    """Each move is a few messages, and a client that reads them late can hold some 2,000."""
+    ticks, shown = itertools.count(), []
+    monkeypatch.setattr("tqdm.std.time", lambda: next(ticks) / 10)  # an epoch in a tenth of a second
+    monkeypatch.setattr("tqdm.std.tqdm.display", lambda bar, *args, **look: shown.append(bar.n))
+    quiet(scratch, num_epochs=200, progress=True, plot=False)
+    assert shown[0] == 0 and shown[-1] == 200
+    assert len(shown) < 60
 
 
 def test_the_bar_names_the_perplexity(scratch, quiet, capsys):
