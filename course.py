@@ -31,12 +31,13 @@ PARALLEL = ["-n", "2", "--dist", "loadfile"]
 USAGE = f"""\
 usage: python3 course.py COMMAND [options]
 
-  lab     open the notebooks in JupyterLab
-  test    run the tests, and compare what every notebook prints with what it holds
-  run     execute notebooks from top to bottom, and report the minutes of each
-  lint    check the style of code and notebooks
-  setup   only install what the course needs, into .venv
-  clean   remove .venv and build
+  lab         open the notebooks in JupyterLab
+  test        run the tests, and compare what every notebook prints with what it holds
+  run         execute notebooks from top to bottom, and report the minutes of each
+  lint        check the style of code and notebooks
+  checkpoint  train the two models in data/checkpoints again (minutes, needs the book)
+  setup       only install what the course needs, into .venv
+  clean       remove .venv and build
 
   COMMAND --help tells more about each.
   --torch-index URL (or the variable GRU_TORCH_INDEX) takes PyTorch from another package index.
@@ -453,6 +454,15 @@ def execute_one(path, timeout, write=False):
     return failure
 
 
+def checkpoint(options, torch_index):
+    """Train the two models in data/checkpoints again, by the classic recipe.
+
+    Takes some five minutes and needs the book: from data/, GRU_DATA_MIRROR, or a download.
+    """
+    setup(torch_index)
+    return call([PYTHON, "-m", "gru_helpers.pretrained"])
+
+
 def clean(options, torch_index):
     """Remove .venv and build, and nothing else."""
     for folder in (VENV, BUILD):
@@ -474,6 +484,7 @@ COMMANDS = {
     "test": test,
     "run": run,
     "lint": lint,
+    "checkpoint": checkpoint,
     "setup": only_setup,
     "clean": clean,
 }
@@ -507,7 +518,7 @@ def main(argv):
             told = "\n".join(line.strip() for line in COMMANDS[command].__doc__.splitlines())
             print(f"usage: python3 course.py {command} [options]\n\n{told.strip()}")
             return 0
-        if command in ("setup", "clean") and options:
+        if command in ("checkpoint", "setup", "clean") and options:
             raise Misuse(f"{command} has no option {options[0]}.")
         return COMMANDS[command](options, torch_index)
     except Problem as problem:

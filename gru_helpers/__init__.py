@@ -1,7 +1,7 @@
 """The small package behind a step-by-step lesson on the gated recurrent unit (GRU).
 
 The names below are enough to run the whole lesson. Figures are in ``gru_helpers.plotting``,
-sliders in ``gru_helpers.widgets``; both are imported only when they are asked for.
+sliders in ``gru_helpers.widgets``; these are imported only when they are asked for.
 """
 
 from .dataset import (
@@ -13,6 +13,7 @@ from .dataset import (
     load_train_heldout,
     normalize,
 )
+from .gates import Force, GateTrace, continue_text, force_gates, half_life, trace_gates
 from .gru import PARAM_NAMES, get_params, gru, gru_switched, init_gru_state
 from .models import (
     CheckpointError,
@@ -24,6 +25,7 @@ from .models import (
     save_checkpoint,
     try_gpu,
 )
+from .pretrained import load_pretrained
 from .trainer import History, TrainingError, evaluate_perplexity, grad_clipping, predict, train
 
 __version__ = "0.1.0"
@@ -32,27 +34,34 @@ __all__ = [
     "PARAM_NAMES",
     "CheckpointError",
     "CorpusError",
+    "Force",
+    "GateTrace",
     "History",
     "RNNModel",
     "RNNModelScratch",
     "SeqDataLoader",
     "TrainingError",
     "Vocab",
+    "continue_text",
     "evaluate_perplexity",
+    "force_gates",
     "get_params",
     "grad_clipping",
     "gru",
     "gru_switched",
+    "half_life",
     "init_gru_state",
     "load_checkpoint",
     "load_corpus_time_machine",
     "load_data_time_machine",
+    "load_pretrained",
     "load_train_heldout",
     "normalize",
     "params_from_nn_gru",
     "params_to_nn_gru",
     "predict",
     "save_checkpoint",
+    "trace_gates",
     "train",
     "try_gpu",
 ]

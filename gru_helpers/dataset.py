@@ -289,6 +289,28 @@ class Vocab:
         return 0
 
 
+def text_ids(text: str, vocab: Vocab, what: str = "text") -> list[int]:
+    """The ids of ``text``, normalised as the corpus is; a space at its end is kept.
+
+    Raises ``ValueError``, calling the text ``what``, where it holds no letters, or letters that
+    ``vocab`` lacks.
+    """
+    normal = normalize(text)
+    if not normal:
+        raise ValueError(
+            f"The {what} {text!r} holds no letters A to Z: give the model at least one to "
+            "go on from."
+        )
+    if text[-1:].isspace():
+        normal += " "
+    unknown = sorted(set(normal) - set(vocab.idx_to_token))
+    if unknown:
+        raise ValueError(
+            f"The {what} {text!r:.60} has characters that this vocabulary lacks: {unknown}."
+        )
+    return vocab[list(normal)]
+
+
 def load_corpus_time_machine(
     max_tokens: int = -1, join_with: str = "", corpus: str = "auto"
 ) -> tuple[list[int], Vocab, str]:

@@ -54,13 +54,13 @@ def to_png(figure) -> bytes:
 
 
 class Picture:
-    """A figure's image with its alternative text, as Jupyter displays it."""
+    """An image with its alternative text, as Jupyter displays it."""
 
-    def __init__(self, figure, alt: str):
-        """Draw ``figure``; ``alt`` says in words what it shows and must not be empty."""
+    def __init__(self, figure, alt: str, png: bytes | None = None):
+        """Draw ``figure``, unless its ``png`` is given; ``alt`` says in words what it shows."""
         if not alt.strip():
             raise ValueError("The picture has no alternative text: say in words what it shows.")
-        self.png, self.alt = to_png(figure), " ".join(alt.split())
+        self.png, self.alt = png or to_png(figure), " ".join(alt.split())
         self.width, self.height = (round(s * figure.dpi) for s in figure.get_size_inches())
 
     def __repr__(self) -> str:
@@ -272,36 +272,6 @@ def gate_diagram():
     label(9.8, 5.32, "$R \\odot H_{t-1}$", RED)
     label(15.1, 6.1, "the share that\nis written", GREY, fontsize=10)
     label(11.8, 8.0, "the share that is kept", GREY, fontsize=10)
-    return figure
-
-
-def plot_one_unit(h_old, r, z, h_tilde, h_new, states):
-    """One GRU unit at one step: its gates, its choice between old and candidate, what follows.
-
-    The first five are numbers, ``states`` the state now and at each step after it when the same
-    input goes on. See ``widgets.OneUnitExplorer``.
-    """
-    figure = new_figure(8.8, 3.2)
-    bars, line, future = figure.subplots(1, 3, width_ratios=(1, 2.2, 1.9))
-    bars.bar(["reset r", "update z"], [r, z], color=[ORANGE, BLUE], width=0.6)
-    bars.bar_label(bars.containers[0], fmt="{:.2f}", fontsize=11)
-    _style(bars, "", "gate value", "gates")
-    bars.set_ylim(0, 1.12)
-    line.axhline(0, color=GREY, lw=1.2, zorder=0)
-    line.plot([h_tilde, h_old], [0, 0], color=SKY, lw=6, alpha=0.6, zorder=1)
-    points = (("old h", h_old, BLUE, "o", 0.5), ("candidate", h_tilde, GREEN, "s", -0.55))
-    for name, x, colour, marker, y in (*points, ("new h", h_new, RED, "D", 1.05)):
-        line.plot([x], [0], marker=marker, color=colour, ms=11, zorder=3)
-        line.plot([x, x], [0, y], color=colour, lw=1)
-        line.annotate(
-            f"{name} {x:.2f}", (x, y), ha="center", va="bottom" if y > 0 else "top", color=colour,
-            fontsize=11, annotation_clip=False,
-        )  # fmt: skip
-    line.set(xlim=(-1.25, 1.25), ylim=(-1.1, 1.6), yticks=[])
-    _style(line, "value", "", "new h = z · old h + (1 − z) · candidate")
-    future.plot(range(len(states)), states, color=RED, marker="D", ms=4, lw=1.5)
-    _style(future, "further steps with the same x", "state h", "what follows")
-    future.set_ylim(-1.1, 1.1)
     return figure
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .dataset import Vocab, normalize
+from .dataset import Vocab, text_ids
 
 # the bar and the live curve are redrawn this often, and the curve never takes more than a twentieth
 # of the time; a bar that moves ten times a second overflows the queue of a client that reads late
@@ -174,24 +174,6 @@ def evaluate_perplexity(model, data_iter, device=None) -> float:
     return _perplexity(_mean(loss_sum, num_tokens))
 
 
-def _prefix_ids(prefix: str, vocab: Vocab) -> list[int]:
-    """The ids of ``prefix``, normalised; refuses what ``vocab`` cannot write."""
-    text = normalize(prefix)
-    if not text:
-        raise ValueError(
-            f"The prefix {prefix!r} holds no letters A to Z: give the model at least one to "
-            "go on from."
-        )
-    if prefix[-1:].isspace():
-        text += " "
-    unknown = sorted(set(text) - set(vocab.idx_to_token))
-    if unknown:
-        raise ValueError(
-            f"The prefix {prefix!r} has characters that this vocabulary lacks: {unknown}."
-        )
-    return vocab[list(text)]
-
-
 def predict(
     prefix: str,
     num_preds: int,
@@ -218,7 +200,7 @@ def predict(
             f"The vocabulary has {len(vocab)} tokens and the model {model.vocab_size}: use the "
             "vocabulary that the model was trained with."
         )
-    ids = _prefix_ids(prefix, vocab)
+    ids = text_ids(prefix, vocab, "prefix")
     generator = None
     if seed is not None:
         generator = torch.Generator().manual_seed(seed)
@@ -276,7 +258,7 @@ def train(
     device = torch.device(device) if device is not None else _device_of(model)
     _check_training(model, vocab, num_epochs, lr, clip)
     if prefix is not None:
-        _prefix_ids(prefix, vocab)
+        text_ids(prefix, vocab, "prefix")
     if use_random_iter is None:
         use_random_iter = getattr(train_iter, "use_random_iter", False)
     if isinstance(model, nn.Module):

@@ -476,7 +476,9 @@ def test_samples_go_on_from_the_prefix(scratch, quiet, vocab):
 def test_the_bar_moves_at_most_twice_a_second(scratch, quiet, monkeypatch):
     """Each move is a few messages, and a client that reads them late can hold some 2,000."""
     ticks, shown = itertools.count(), []
-    monkeypatch.setattr("tqdm.std.time", lambda: next(ticks) / 10)  # an epoch in a tenth of a second
+    monkeypatch.setattr(
+        "tqdm.std.time", lambda: next(ticks) / 10
+    )  # an epoch in a tenth of a second
     monkeypatch.setattr("tqdm.std.tqdm.display", lambda bar, *args, **look: shown.append(bar.n))
     quiet(scratch, num_epochs=200, progress=True, plot=False)
     assert shown[0] == 0 and shown[-1] == 200
