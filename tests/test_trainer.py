@@ -481,7 +481,8 @@ def test_the_bar_moves_at_most_twice_a_second(scratch, quiet, monkeypatch):
     )  # an epoch in a tenth of a second
     monkeypatch.setattr("tqdm.std.tqdm.display", lambda bar, *args, **look: shown.append(bar.n))
     quiet(scratch, num_epochs=200, progress=True, plot=False)
-    assert shown[0] == 0 and shown[-1] == 200
+    assert shown[0] == 0
+    assert shown[-1] == 200
     assert len(shown) < 60
 
 
