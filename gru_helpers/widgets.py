@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass
 
-from .canvases import GateCanvas, MinibatchCanvas, OneUnitCanvas, gate_picture, no_picture
+from .canvases import GateCanvas, MinibatchCanvas, OneUnitCanvas, gate_picture, no_picture, smaller
 from .gates import (
     GATES,
     ORDERS,
@@ -71,6 +71,7 @@ class Explorer:
     def _repr_mimebundle_(self, include=None, exclude=None):
         """The live widget, the picture for where no kernel runs, and words."""
         bundle, facts = self.picture._repr_mimebundle_()
+        bundle["image/png"] = smaller(self.picture.png)
         live = self.widget._repr_mimebundle_() or {}
         live = live[0] if isinstance(live, tuple) else live
         return {**bundle, **({VIEW: live[VIEW]} if VIEW in live else {})}, facts

@@ -5,24 +5,32 @@ import re
 from pathlib import Path
 
 import nbformat
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PICTURE = ROOT / "notebooks" / "images" / "held_out.png"
+IMAGES = ROOT / "notebooks" / "images"
+# each picture, and the notebook and the words of the cell that it comes from
+PICTURES = {
+    "held_out.png": ("04_training", "baselines=lines"),
+    "gate_explorer.png": ("06_gate_explorer", "value=0.0, since=30"),
+}
 
 
-def picture_in_notebook() -> bytes:
-    """The picture of notebook 04 in which both curves and the baselines stand."""
-    notebook = nbformat.read(ROOT / "notebooks" / "04_training.ipynb", as_version=4)
+def picture_in_notebook(name: str, words: str) -> bytes:
+    """The picture that the cell with these words has put out."""
+    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
     for cell in notebook.cells:
-        if cell.cell_type == "code" and "baselines=lines" in cell.source:
+        if cell.cell_type == "code" and words in cell.source:
             return base64.b64decode(cell.outputs[0].data["image/png"])
-    raise AssertionError("notebook 04 has no cell that draws the baselines with the curves")
+    raise AssertionError(f"notebook {name} has no cell with {words!r}")
 
 
-def test_the_picture_is_the_one_of_notebook_04():
+@pytest.mark.parametrize("image", PICTURES)
+def test_the_pictures_are_those_of_the_notebooks(image):
     mend = "it is out of date: `python tests/test_readme.py` takes it from the notebook again"
-    assert PICTURE.read_bytes() == picture_in_notebook(), mend
+    assert (IMAGES / image).read_bytes() == picture_in_notebook(*PICTURES[image]), mend
+    assert f"](notebooks/images/{image})" in README
 
 
 def test_the_table_has_every_notebook_with_its_minutes():
@@ -41,5 +49,6 @@ def test_the_code_runs():
 
 
 if __name__ == "__main__":
-    PICTURE.parent.mkdir(exist_ok=True)
-    PICTURE.write_bytes(picture_in_notebook())
+    IMAGES.mkdir(exist_ok=True)
+    for image, source in PICTURES.items():
+        (IMAGES / image).write_bytes(picture_in_notebook(*source))
