@@ -34,16 +34,16 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 class Explorer:
     """A picture, its words, and controls; subclasses make the controls and say what is drawn.
 
-    ``widget`` is the ipywidgets box, ``image`` and ``words`` are its first parts, ``picture`` is
-    the ``Picture`` on display. As the last line of a cell the explorer shows itself.
+    ``widget`` is the ipywidgets box, ``image`` its first part and ``words`` its last, ``picture``
+    is the ``Picture`` on display. As the last line of a cell the explorer shows itself.
     """
 
     def __init__(self, controls, watched):
-        """Stack picture, words and ``controls``; draw anew when a ``watched`` control changes."""
+        """Stack picture, ``controls`` and words; draw anew when a ``watched`` control changes."""
         import ipywidgets
 
         self.image, self.words = ipywidgets.Image(format="png"), ipywidgets.HTML()
-        self.widget = ipywidgets.VBox([self.image, self.words, *controls])
+        self.widget = ipywidgets.VBox([self.image, *controls, self.words])
         self._still = False
         self.redraw()
         for control in watched:
@@ -162,8 +162,7 @@ class MinibatchStepper(Explorer):
         rows, steps = X.shape
         self.step = ipywidgets.IntSlider(value=step, max=steps - 1, **_wide("step"))
         self.row = ipywidgets.IntSlider(value=row, max=rows - 1, **_wide("row"))
-        self.play = _play(steps)
-        ipywidgets.jslink((self.play, "value"), (self.step, "value"))
+        self.play = _play(self.step)
         line = ipywidgets.HBox([self.step, self.play], layout={"flex_flow": "row wrap"})
         super().__init__([line, self.row], [self.step, self.row])
 
@@ -172,13 +171,19 @@ class MinibatchStepper(Explorer):
         return self._canvas.picture(self.step.value, self.row.value)
 
 
-def _play(steps: int):
-    """Buttons that walk through the steps."""
+def _play(slider):
+    """Buttons that walk ``slider`` through its values, joined to it in the browser."""
     import ipywidgets
 
-    return ipywidgets.Play(
-        max=steps - 1, interval=400, tooltip="Walk through the steps", layout={"width": "12em"}
+    play = ipywidgets.Play(
+        value=slider.value,  # else the browser would move the slider to the start
+        max=slider.max,
+        interval=400,
+        tooltip="Walk through the steps",
+        layout={"width": "12em"},
     )
+    ipywidgets.jslink((play, "value"), (slider, "value"))
+    return play
 
 
 # --- the gates of a trained model ---------------------------------------------------------------
@@ -286,7 +291,7 @@ class GateExplorer(Explorer):
             value=first.text, continuous_update=False, **_wide("text", width="62em", label="4em")
         )
         self.step = w.IntSlider(value=first.step, max=1000, **_wide("step", label="4em"))
-        self.play = _play(1000)
+        self.play = _play(self.step)
         self.place = w.IntSlider(
             value=first.place, max=units - 1, **_wide("unit, place", label="6em")
         )
@@ -323,7 +328,6 @@ class GateExplorer(Explorer):
             layout={"width": "8em"},
         )
         self.here.on_click(lambda _: setattr(self.since, "value", self.step.value))
-        w.jslink((self.play, "value"), (self.step, "value"))
         self._limit_value()
         self._watched = [
             *(self.step, self.place, self.order, self.gate),

@@ -13,9 +13,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
-from gru_helpers.plotting import to_png
-from gru_helpers.widgets import OneUnitExplorer, one_unit_figure
+from gru_helpers import RNNModelScratch, get_params, gru, init_gru_state, load_pretrained
+from gru_helpers.canvases import minibatch_picture, one_unit_picture
+from gru_helpers.gates import trace_minibatch
+from gru_helpers.widgets import GateSettings, OneUnitExplorer, explorer_picture
 
 ROOT = Path(__file__).resolve().parent.parent
 SHOTS = ROOT / "build" / "screenshots"
@@ -27,6 +30,8 @@ MISSING = (
     "on Debian and Ubuntu with `sudo apt install chromium`"
 )
 pytestmark = pytest.mark.browser
+# on a shared machine, beside another test process, a picture may take longer
+SLACK = 4
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -78,25 +83,38 @@ def server(tmp_path_factory):
         process.wait(20)
 
 
-@pytest.fixture
-def page(server):
-    """A browser page that notes console errors and requests to other hosts."""
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, without a window and without habits of its own."""
     from playwright.sync_api import sync_playwright
 
     quiet = "no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
     switches = [f"--{name}" for name in (quiet + " disable-component-update disable-sync").split()]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=switches)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.errors, page.strangers = [], []
-        own = (server.address, server.address.replace("http", "ws"), "data:", "blob:")
-        page.on("console", lambda m: page.errors.append(m.text) if m.type == "error" else None)
-        page.on(
-            "request",
-            lambda r: page.strangers.append(r.url) if not r.url.startswith(own) else None,
-        )
-        yield page
+        yield browser
         browser.close()
+
+
+def new_page(browser, server):
+    """A browser page that notes console errors and requests to other hosts."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.errors, page.strangers = [], []
+    own = (server.address, server.address.replace("http", "ws"), "data:", "blob:")
+    page.on("console", lambda m: page.errors.append(m.text) if m.type == "error" else None)
+    page.on(
+        "request",
+        lambda r: page.strangers.append(r.url) if not r.url.startswith(own) else None,
+    )
+    return page
+
+
+@pytest.fixture
+def page(browser, server):
+    """A page for one test; see ``new_page``."""
+    page = new_page(browser, server)
+    yield page
+    page.close()
 
 
 RUN_ALL = """async () => {
@@ -127,52 +145,256 @@ def image_bytes(image):
     return base64.b64decode(image.evaluate(script).split(",")[1])
 
 
+IMAGES = ".jp-OutputArea img.widget-image, .jp-OutputArea .widget-image img"
+
+
+class Explorer:
+    """One explorer on a page: its picture, its readouts, its controls, its words."""
+
+    def __init__(self, page, number: int = 0):
+        """The ``number``-th picture with controls on the page, as soon as it is there."""
+        self.page = page
+        self.image = page.locator(IMAGES).nth(number)
+        self.image.wait_for(timeout=120_000)
+        self.box = self.image.locator("xpath=ancestor::*[contains(@class, 'widget-vbox')][1]")
+        self.image.scroll_into_view_if_needed()
+        self.element = self.image.element_handle()
+        self.element.evaluate(
+            """e => {
+                window.pictures = [];
+                new MutationObserver(() => window.pictures.push(performance.now()))
+                    .observe(e, {attributes: true, attributeFilter: ['src']});
+            }"""
+        )
+
+    def png(self) -> bytes:
+        return image_bytes(self.image)
+
+    def slider(self, words: str):
+        """The handle of the slider with this description."""
+        return self._labelled(words).get_by_role("slider")
+
+    def readout(self, words: str) -> str:
+        text = self._labelled(words).locator(".widget-readout").inner_text()
+        return text.replace("\N{MINUS SIGN}", "-")
+
+    def choice(self, words: str):
+        """The list with this description."""
+        return self._labelled(words).locator("select")
+
+    def _labelled(self, words: str):
+        label = self.page.get_by_text(words, exact=True)
+        return self.box.locator(".widget-inline-hbox").filter(has=label)
+
+    def after(self, action) -> bytes:
+        """The picture that an action leads to."""
+        shown = self.image.get_attribute("src")
+        action()
+        self.page.wait_for_function(
+            "([e, old]) => e.src !== old && e.complete", arg=[self.element, shown], timeout=20_000
+        )
+        return self.settled()
+
+    def settled(self) -> bytes:
+        """The picture once no other has come for a while."""
+        self.page.wait_for_function(
+            """() => {
+                const last = window.pictures.at(-1) ?? 0;
+                return performance.now() - last > 200;
+            }""",
+            timeout=20_000,
+        )
+        return self.png()
+
+    def press(self, words: str, key: str) -> bytes:
+        """The picture after a key on a slider."""
+        self.slider(words).focus()
+        return self.after(lambda: self.page.keyboard.press(key))
+
+    def words(self) -> str:
+        return self.box.locator(".widget-html").last.inner_text()
+
+
+def screenshot(explorer: Explorer, name: str) -> None:
+    """Keep a picture of the page, scrolled so that the explorer is in view."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    explorer.element.evaluate("e => e.scrollIntoView({block: 'start'})")
+    explorer.page.screenshot(path=SHOTS / f"{name}.png")
+
+
 def test_every_slider_of_the_one_unit_explorer_changes_the_picture_to_the_right_one(page, server):
     """Each slider by keyboard: the picture is the pure function's, the readouts agree."""
     open_and_run(page, server, "01_gate_equations.ipynb")
-    image = page.locator(".jp-OutputArea img.widget-image, .jp-OutputArea .widget-image img").first
-    image.wait_for(timeout=120_000)
-    image.scroll_into_view_if_needed()
+    explorer = Explorer(page)
     values = {"x": 1.0, "h": -0.8, "b_z": 0.0, "b_r": 0.0, "b_h": 0.0}
-    element = image.element_handle()
-    for number, (name, words, *_) in enumerate(OneUnitExplorer.RANGES):
-        slider = page.get_by_role("slider").nth(number)
+    for name, words, *_ in OneUnitExplorer.RANGES:
         for key, step in (("ArrowRight", 0.1), ("ArrowRight", 0.1), ("ArrowLeft", -0.1)):
-            shown = image.get_attribute("src")
-            slider.focus()
-            page.keyboard.press(key)
             values[name] = round(values[name] + step, 1)
-            page.wait_for_function(
-                "([e, old]) => e.src !== old && e.complete", arg=[element, shown], timeout=20_000
-            )
-        assert image_bytes(image) == to_png(one_unit_figure(**values)), name
-        readout = page.locator(".widget-readout").nth(number).inner_text()
-        assert readout.replace("\N{MINUS SIGN}", "-") == f"{values[name]:.1f}"
-        assert page.get_by_text(words).first.is_visible()
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SHOTS / "01_explorer.png")
-    assert f"x = {values['x']:.1f}" in page.locator(".widget-html").last.inner_text()
-    assert element.evaluate("e => e.isConnected")  # replaced in place, never taken away
+            assert explorer.press(words, key) == one_unit_picture(**values).png, name
+        assert explorer.readout(words) == f"{values[name]:.1f}"
+    screenshot(explorer, "01_explorer")
+    assert f"x = {values['x']:.1f}" in explorer.words()
+    assert explorer.element.evaluate("e => e.isConnected")  # replaced in place, never taken away
+    page.get_by_role("button", name="Start values").focus()
+    start = explorer.after(lambda: page.keyboard.press("Enter"))
+    assert start == one_unit_picture(x=1.0, h=-0.8, b_z=0.0, b_r=0.0, b_h=0.0).png
     assert page.errors == []
     assert page.strangers == []
 
 
-def test_the_start_button_puts_every_slider_back(page, server):
-    open_and_run(page, server, "01_gate_equations.ipynb")
-    image = page.locator(".jp-OutputArea img.widget-image, .jp-OutputArea .widget-image img").first
-    image.wait_for(timeout=120_000)
-    first = image_bytes(image)
-    slider = page.get_by_role("slider").first
-    slider.focus()
-    element = image.element_handle()
-    for key in ("Home", "Start values"):
-        shown = image.get_attribute("src")
-        if key == "Home":
-            page.keyboard.press(key)
-        else:
-            page.get_by_role("button", name=key).press("Enter")
-        page.wait_for_function("([e, old]) => e.src !== old", arg=[element, shown], timeout=20_000)
-    assert image_bytes(image) == first
+def test_the_minibatch_stepper_shows_the_step_and_the_row_that_are_chosen(page, server):
+    open_and_run(page, server, "03_forward_loop.ipynb")
+    explorer = Explorer(page)
+    vocab = load_pretrained()[1]
+    torch.manual_seed(5)
+    model = RNNModelScratch(len(vocab), 256, "cpu", get_params, init_gru_state, gru)
+    model.params = [p.detach() * 10 for p in model.params]
+    text = "the time traveller for so it will be convenient to speak of him was expounding"
+    ids = torch.tensor(vocab[list(text)])
+    X, Y = (part[:75].reshape(3, 25) for part in (ids, ids[1:]))
+    flow = trace_minibatch(model, X)
+    assert (explorer.readout("step"), explorer.readout("row")) == ("12", "1")
+    for words, key in (("step", "ArrowRight"), ("row", "ArrowLeft"), ("step", "End")):
+        shown = explorer.press(words, key)
+        step, row = int(explorer.readout("step")), int(explorer.readout("row"))
+        assert shown == minibatch_picture(X, Y, flow, vocab, step, row).png
+    assert (step, row) == (24, 0)
+    assert f"Step {step} of a minibatch" in explorer.words()
+    screenshot(explorer, "03_stepper")
+    explorer.slider("step").focus()
+    explorer.after(lambda: page.keyboard.press("Home"))
+    play = explorer.box.locator(".widget-play button").first  # by keyboard too
+    play.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => window.pictures.length > 8", timeout=20_000)
+    page.keyboard.press("Enter")
+    assert int(explorer.readout("step")) > 2
+    step = int(explorer.readout("step"))
+    assert explorer.settled() == minibatch_picture(X, Y, flow, vocab, step, 0).png
+    assert page.errors == []
+    assert page.strangers == []
+
+
+KNOWN = (
+    "the time traveller for so it will be convenient to speak of him"
+    "was expounding a recondite matter to us his grey eyes shone and"
+)
+
+
+@pytest.fixture(scope="module")
+def gates(browser, server):
+    """The first gate explorer of notebook 06, where it is now, and how its picture must look."""
+    page = new_page(browser, server)
+    open_and_run(page, server, "06_gate_explorer.ipynb")
+    explorer = Explorer(page)
+    model, vocab, _ = load_pretrained()
+    settings = {"text": KNOWN, "step": 13, "place": 255, "order": "half-life"}
+    explorer.expected = lambda: explorer_picture(model, vocab, GateSettings(**settings)).png
+    explorer.now = settings
+    yield explorer
+    page.close()
+
+
+def test_every_control_of_the_gate_explorer_leads_to_the_right_picture(gates):
+    """By keyboard, each kind of control: sliders, lists, the button."""
+    page = gates.page
+    assert gates.settled() == gates.expected()
+    gates.now["step"] = 14
+    assert gates.press("step", "ArrowRight") == gates.expected()
+    assert gates.readout("step") == "14"
+    gates.now["place"] = 254
+    assert gates.press("unit, place", "ArrowLeft") == gates.expected()
+    assert gates.readout("unit, place") == "254"
+
+    def choose(words: str, option: str):
+        return gates.after(lambda: gates.choice(words).select_option(label=option))
+
+    for words, name, option, value in (
+        ("heat map", "gate", "reset gate r", "R"),
+        ("units by", "order", "variance", "variance"),
+        ("force", "held", "update gate z", "Z"),
+        ("to", "at", "its mean", "mean"),
+        ("in", "only_this", "this unit", True),
+        ("in", "only_this", "all units", False),
+        ("to", "at", "what it is there", "frozen"),
+        ("to", "at", "the value", "value"),
+    ):
+        gates.now[name] = value
+        assert choose(words, option) == gates.expected(), option
+    gates.now["value"] = 0.05
+    assert gates.press("value", "ArrowRight") == gates.expected()
+    assert gates.readout("value") == "0.05"
+    gates.box.get_by_role("button", name="From here").focus()
+    gates.now["since"] = 14
+    assert gates.after(lambda: page.keyboard.press("Enter")) == gates.expected()
+    assert gates.readout("from step") == "14"
+    screenshot(gates, "06_forced")
+    words = gates.words()
+    assert "Step 14" in words
+    assert "Forced (update gate z held at 0.05 in all units from step 14)" in words
+    assert page.errors == []
+    assert page.strangers == []
+
+
+def test_the_gate_explorer_takes_a_sentence_and_refuses_a_page(gates):
+    page = gates.page
+    field = gates.box.locator("input[type=text]").first
+    field.fill("Can you guess the next letter?")
+    sentence = "can you guess the next letter"
+    gates.now |= {"text": sentence, "step": min(gates.now["step"], len(sentence) - 1)}
+    gates.now["since"] = min(gates.now.get("since", 0), len(sentence) - 1)
+    assert gates.after(lambda: field.press("Enter")) == gates.expected()
+    for text, words in (("", "holds no letters A to Z"), ("ab " * 3334, "at most 300")):
+        field.fill(text)
+        field.press("Enter")
+        gates.box.get_by_text(words).wait_for(timeout=20_000)
+        assert gates.settled() == gates.expected()  # the picture stays
+    screenshot(gates, "06_refused")
+    gates.now["step"] -= 1
+    assert gates.press("step", "ArrowLeft") == gates.expected()
+    assert page.errors == []
+
+
+def test_the_gate_explorer_keeps_up_with_the_keyboard(gates):
+    """Key to new picture, 100 times; then 60 keys in a row, after which nothing is queued."""
+    page = gates.page
+    if gates.now["text"] != KNOWN:  # the test before has left another one
+        gates.box.locator("input[type=text]").first.fill(KNOWN)
+        gates.after(lambda: page.keyboard.press("Enter"))
+    gates.slider("step").focus()
+    page.keyboard.press("Home")
+    gates.settled()
+    waits = page.evaluate(
+        """async () => {
+            const slider = document.activeElement, waits = [];
+            for (let i = 0; i < 100; i++) {
+                const seen = window.pictures.length, start = performance.now();
+                const key = {key: 'ArrowRight', code: 'ArrowRight', keyCode: 39, bubbles: true};
+                slider.dispatchEvent(new KeyboardEvent('keydown', key));
+                while (window.pictures.length === seen && performance.now() - start < 10000)
+                    await new Promise(done => setTimeout(done, 1));
+                waits.push(window.pictures.at(-1) - start);
+            }
+            return waits;
+        }"""
+    )
+    waits.sort()
+    print(f"\nkey to picture: median {waits[50]:.0f} ms, worst of 100 {waits[-1]:.0f} ms")
+    assert gates.readout("step") == "100"
+    assert waits[50] < 150 * SLACK
+    gates.slider("step").focus()
+    page.keyboard.press("Home")
+    gates.settled()
+    for _ in range(60):
+        page.keyboard.press("ArrowRight", delay=5)
+    last_key = page.evaluate("performance.now()")
+    gates.now |= {"text": KNOWN, "step": 60}
+    gates.box.get_by_text("Step 60 (of").wait_for(timeout=20_000)
+    assert gates.settled() == gates.expected()
+    late = page.evaluate("t => window.pictures.filter(p => p > t).length", last_key)
+    print(f"pictures after the last of 60 keys: {late}")
+    assert late <= 3
+    assert gates.readout("step") == "60"
     assert page.errors == []
 
 
