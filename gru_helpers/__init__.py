@@ -13,7 +13,7 @@ from .dataset import (
     load_train_heldout,
     normalize,
 )
-from .gates import Force, GateTrace, continue_text, force_gates, half_life, trace_gates
+from .gates import Force, GateTrace, force_gates, half_lives, trace_gates, write_on
 from .gru import PARAM_NAMES, get_params, gru, gru_switched, init_gru_state
 from .models import (
     CheckpointError,
@@ -42,14 +42,13 @@ __all__ = [
     "SeqDataLoader",
     "TrainingError",
     "Vocab",
-    "continue_text",
     "evaluate_perplexity",
     "force_gates",
     "get_params",
     "grad_clipping",
     "gru",
     "gru_switched",
-    "half_life",
+    "half_lives",
     "init_gru_state",
     "load_checkpoint",
     "load_corpus_time_machine",
@@ -64,4 +63,5 @@ __all__ = [
     "trace_gates",
     "train",
     "try_gpu",
+    "write_on",
 ]

@@ -14,7 +14,7 @@ import itertools
 import math
 import os
 
-from .gates import GATES, GateTrace, half_life, unit_order
+from .gates import GATES, GateTrace, half_lives, unit_order
 from .plotting import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, Picture
 
 FORCED = "#AA3377"  # the purple of Paul Tol's bright scheme, told from all the others by its depth
@@ -339,14 +339,13 @@ class GateCanvas(Canvas):
 
     def _show_held(self, trace, first, steps) -> None:
         """A bar above the steps at which something is held."""
-        self.held.set_visible(bool(trace.force))
-        if trace.force:
-            start = min(f.start for f in trace.force)
-            stop = max(math.inf if f.stop is None else f.stop for f in trace.force)
-            left = min(max(start, first), first + steps) - 0.5
-            right = max(min(stop, first + steps), left + 0.5) - 0.5
-            height = -0.018 * trace.Z.shape[1] - 0.5
-            self.held.set_data([left, right], [height, height])
+        xs = []
+        for step in range(first, first + steps):
+            if any(f.start <= step < (f.stop or math.inf) for f in trace.force):
+                xs += [step - 0.5, step + 0.5]
+            else:
+                xs.append(math.nan)  # a gap in the line
+        self.held.set_data(xs, [-0.018 * trace.Z.shape[1] - 0.5] * len(xs))
 
     def _show_writing(self, trace, step, goes_on, forced: bool) -> None:
         """The end of what was read, and what the model writes after it."""
@@ -386,16 +385,17 @@ def gate_words(trace: GateTrace, step, unit, vocab, gate="Z", goes_on=("", "")) 
     """What ``gate_picture`` shows, in words."""
     plain = trace.unforced or trace
     values = getattr(trace, gate)
+    first, steps = page_of(len(trace), step)
     z, r, candidate, state = (
         float(getattr(trace, name)[step, unit]) for name in ("Z", "R", "H_tilde", "H")
     )
     words = [
         f"Step {step} (of 0 to {len(trace) - 1}), after “{_spoken(trace.text[step])}”: next comes "
         f"{_favourites(plain.probabilities[step], vocab)}",
-        f"The heat map shows the {GATES[gate][0]} of {values.shape[1]} units, mean "
-        f"{values.mean():.2f}",
+        f"The heat map shows the {GATES[gate][0]} of {values.shape[1]} units from step {first} to "
+        f"{first + steps - 1}, mean {values[first : first + steps].mean():.2f}",
         f"Unit {unit}: z {z:.2f}, r {r:.2f}, candidate {candidate:.2f}, state {state:.2f}, "
-        f"half-life {float(half_life(plain)[unit]):.1f} steps",
+        f"half-life {float(half_lives(plain)[unit]):.1f} steps",
         f"Perplexity {perplexity_words(plain.perplexity)}",
     ]
     if goes_on[0]:
@@ -555,6 +555,15 @@ class MinibatchCanvas(Canvas):
                 f"X is {rows} rows of {steps} steps; the picture has room for {MOST_ROWS} rows of "
                 f"{PAGE}: give a part of it, such as X[:{MOST_ROWS}, :{PAGE}]."
             )
+        if Y.shape != X.shape:
+            raise ValueError(
+                f"Y has shape {tuple(Y.shape)} and X {tuple(X.shape)}: give the labels of X."
+            )
+        if len(vocab) != flow["probabilities"].shape[-1]:
+            raise ValueError(
+                f"The vocabulary has {len(vocab)} tokens and the model "
+                f"{flow['probabilities'].shape[-1]}: use the one that the model was made with."
+            )
         top = 40 + 30 * rows
         super().__init__(1000, 380 + top)
         self.flow, self.vocab, self.Y = flow, vocab, Y
@@ -610,12 +619,13 @@ class MinibatchCanvas(Canvas):
         self.bars_title.text = f"after “{read}”; the label is “{visible(label)}”"
         probabilities = self.flow["probabilities"][step, row]
         self.choices.show(self.vocab.idx_to_token, probabilities)
+        furthest = float(self.flow["H"][step, row].abs().max())
         alt = (
             f"Step {step} of a minibatch: each of the {len(self.Y)} rows reads one character. Row "
             f"{row} reads “{_spoken(self.characters[row][step])}”; next comes "
             f"{_favourites(probabilities, self.vocab)}, and the label is “{_spoken(label)}”, with "
             f"{float(probabilities[int(self.Y[row, step])]):.1%}. The state has been computed up "
-            f"to this step; its largest value in this row is {float(states[step].abs().max()):.2f}."
+            f"to this step; in this row no unit is now further from zero than {furthest:.2f}."
         )
         return Picture(self.figure, alt, self.png())
 

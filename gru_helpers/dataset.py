@@ -298,7 +298,7 @@ def text_ids(text: str, vocab: Vocab, what: str = "text") -> list[int]:
     normal = normalize(text)
     if not normal:
         raise ValueError(
-            f"The {what} {text!r} holds no letters A to Z: give the model at least one to "
+            f"The {what} {text!r:.60} holds no letters A to Z: give the model at least one to "
             "go on from."
         )
     if text[-1:].isspace():

@@ -8,6 +8,7 @@ or in some, at all steps or in a range, and the model goes on with what it was g
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass, field
 
 import torch
@@ -25,8 +26,6 @@ GATES = {
     "H": ("state", -1.0, 1.0),
 }
 ORDERS = ("index", "half-life", "mean z", "variance")
-# the equations are held against the model's own outputs over this many steps
-PROVED_STEPS = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,16 +46,32 @@ class Force:
     stop: int | None = None
 
     def __post_init__(self):
-        """Refuse what makes no sense for any model."""
+        """Refuse what makes no sense for any model; lists become tensors and tuples."""
         if self.gate not in GATES:
             raise ValueError(f"gate={self.gate!r} is not known: use one of {', '.join(GATES)}.")
         _, low, high = GATES[self.gate]
-        value = torch.as_tensor(self.value)
-        if not bool(((value >= low) & (value <= high)).all()):
+        value = self.value
+        try:
+            if not isinstance(value, (int, float, torch.Tensor)):
+                value = torch.tensor(value, dtype=torch.float64)
+            exact = torch.as_tensor(value, dtype=torch.float64)
+            fits = bool(((exact >= low) & (exact <= high)).all())
+        except (TypeError, ValueError):
+            fits = False
+        if not fits:
             raise ValueError(
                 f"{self.gate} cannot be held at {self.value!r:.60}: give values from {low:g} to "
                 f"{high:g}."
             )
+        object.__setattr__(self, "value", value)
+        if self.units is not None:
+            try:
+                units = tuple(operator.index(unit) for unit in self.units)
+            except (TypeError, RuntimeError):
+                raise ValueError(
+                    f"units={self.units!r:.60} are no units: give their numbers, such as (3, 17)."
+                ) from None
+            object.__setattr__(self, "units", units)
         last = math.inf if self.stop is None else self.stop
         if not 0 <= self.start < last:
             raise ValueError(
@@ -139,10 +154,21 @@ class _Equations:
     def __init__(self, model):
         """Take the weights from a scratch model or from ``nn.GRU``; refuse anything else."""
         if isinstance(model, RNNModel) and isinstance(model.rnn, nn.GRU):
+            if model.rnn.num_layers * model.num_directions > 1:
+                raise ValueError(
+                    f"This nn.GRU has num_layers={model.rnn.num_layers} and bidirectional="
+                    f"{model.rnn.bidirectional}; expected 1 and False, since each layer and each "
+                    "direction has gates of its own."
+                )
             params = params_from_nn_gru(model, reset="after")
         elif not isinstance(model, RNNModel) and hasattr(model, "params"):
             params = list(model.params)
             check_gru_params(params)
+        elif isinstance(model, nn.GRU):
+            raise ValueError(
+                "This is a bare nn.GRU, which does not predict characters: wrap it in "
+                "RNNModel(layer, vocab_size) and train that."
+            )
         else:
             layer = getattr(model, "rnn", model)
             raise ValueError(
@@ -150,6 +176,11 @@ class _Equations:
                 "gate: give a scratch GRU, or an RNNModel around nn.GRU."
             )
         params = [p.detach() for p in params]
+        if not all(bool(p.isfinite().all()) for p in params):
+            raise ValueError(
+                "This model has weights that are not finite numbers: its training went wrong, so "
+                "load or train another."
+            )
         W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, W_hq, b_q, *b_hn = params
         # a one-hot vector times a matrix is a row of it, so the biases can be added beforehand
         self.from_x = (W_xz + b_z, W_xr + b_r, W_xh + b_h)  # (vocab_size, num_hiddens) each
@@ -163,7 +194,7 @@ class _Equations:
         """``force`` as tensors of this model; refuses values and units that do not fit it."""
         prepared = []
         for f in force:
-            value = torch.as_tensor(f.value).to(self.like)
+            value = torch.as_tensor(f.value, dtype=self.like.dtype, device=self.like.device)
             if value.shape not in ((), (self.num_hiddens,)):
                 raise ValueError(
                     f"The value for {f.gate} has shape {tuple(value.shape)}; expected a number, or "
@@ -215,11 +246,14 @@ class _Equations:
         """The state before the first character, ``(num_hiddens,)``."""
         if state is None:
             return torch.zeros_like(self.like[0])
-        H = state[0] if isinstance(state, (tuple, list)) else state
-        if H.numel() != self.num_hiddens:
+        H = state[0] if isinstance(state, (tuple, list)) and len(state) == 1 else state
+        if not isinstance(H, torch.Tensor) or H.numel() != self.num_hiddens or H.isnan().any():
+            found = (
+                f"has shape {tuple(H.shape)}" if isinstance(H, torch.Tensor) else f"is {H!r:.60}"
+            )
             raise ValueError(
-                f"The state has shape {tuple(H.shape)}; expected one row of {self.num_hiddens} "
-                "numbers, as begin_state(1, device) gives it."
+                f"The state {found}; expected one row of {self.num_hiddens} numbers, as "
+                "begin_state(1, device) gives it."
             )
         return H.detach().to(self.like).reshape(-1)
 
@@ -234,30 +268,32 @@ class _Equations:
 
 
 @torch.no_grad()
-def _prove(model, equations: _Equations, ids, H_start, H) -> float:
-    """Hold states that were computed here against the model's own logits.
+def _prove(model, equations: _Equations, ids, before, after) -> float:
+    """Hold states that were computed here against the model's own, one step at a time.
 
-    Returns the largest difference, and raises ``ValueError`` where it is more than rounding: the
-    model then computes something other than the equations of this course.
+    ``ids`` are any number of characters, ``before`` and ``after`` the states around each, one row
+    each. The model makes the same steps, as one minibatch. Returns the largest difference between
+    states or logits, relative to their size, and raises ``ValueError`` where that is more than
+    rounding: the model then computes something other than the equations of this course.
     """
-    steps = min(len(ids), PROVED_STEPS if isinstance(model, RNNModel) else 16)
-    shape = (1, 1, -1) if isinstance(model, RNNModel) else (1, -1)
-    X = torch.tensor([ids[:steps]], device=H.device)
-    if isinstance(model, RNNModel):
-        inputs = nn.functional.one_hot(X.T, equations.vocab_size).to(H.dtype)
-        theirs, _ = model.rnn(inputs, H_start.reshape(shape))
-        ours, theirs = H[:steps], theirs[:, 0]
-    else:
-        theirs, _ = model(X, (H_start.reshape(shape),))
-        ours = equations.logits(H[:steps])
-    gap = (ours - theirs).abs().max().item()
-    rounding = 2e-10 if H.dtype == torch.float64 else 2e-3
-    if not gap <= rounding * max(1.0, theirs.abs().max().item()):
+    state = before[None] if isinstance(model, RNNModel) else before
+    theirs, (state,) = model(ids[:, None], (state,))
+    pairs = ((after, state.reshape(after.shape)), (equations.logits(after), theirs))
+    gap = max(
+        ((a - b).abs().max() / b.abs().max().clamp_min(torch.finfo(b.dtype).tiny)).item()
+        for a, b in pairs
+    )
+    if not gap <= (1e-9 if before.dtype == torch.float64 else 1e-3):
         raise ValueError(
-            f"The model's own outputs differ by {gap:.2g} from those of the GRU equations with its "
+            f"The model's own outputs differ by {gap:.1%} from those of the GRU equations with its "
             "weights: its forward function computes something else, so its gates cannot be traced."
         )
     return gap
+
+
+def _before(H_start, H):
+    """The states before each step, given the first and those after each step."""
+    return torch.cat([H_start[None], H[:-1]])
 
 
 def trace_gates(model, text: str, vocab: Vocab, force=(), state=None) -> GateTrace:
@@ -278,7 +314,8 @@ def trace_gates(model, text: str, vocab: Vocab, force=(), state=None) -> GateTra
     text, equations = "".join(vocab.to_tokens(ids)), _Equations(model)
     H_start = equations.start(state)
     parts = equations.run(ids, H_start, ())
-    _prove(model, equations, ids, H_start, parts[-1])
+    before = _before(H_start, parts[-1])
+    _prove(model, equations, torch.tensor(ids, device=before.device), before, parts[-1])
     trace = _pack(equations, text, ids, H_start, parts)
     force = _several(force)
     return force_gates(model, trace, force) if force else trace
@@ -290,7 +327,8 @@ def force_gates(model, trace: GateTrace, force) -> GateTrace:
     The result has the plain trace beside it, as ``unforced``. Raises ``ValueError`` for a ``force``
     that does not fit the model or the text.
     """
-    equations, plain, force = _Equations(model), trace.unforced or trace, _several(force)
+    plain, force = trace.unforced or trace, _several(force)
+    equations = _equations_of(model, plain)
     prepared = equations.prepare(force)
     for f in force:
         if f.start >= len(plain):
@@ -303,6 +341,18 @@ def force_gates(model, trace: GateTrace, force) -> GateTrace:
     return _pack(equations, plain.text, ids, plain.H_start, parts, force=force, unforced=plain)
 
 
+def _equations_of(model, trace: GateTrace) -> _Equations:
+    """The equations of the model that a trace is of; refuses a model of another size."""
+    equations = _Equations(model)
+    sizes = trace.H.shape[1], trace.probabilities.shape[1]
+    if sizes != (equations.num_hiddens, equations.vocab_size):
+        raise ValueError(
+            f"The trace has {sizes[0]} units and {sizes[1]} tokens, and this model "
+            f"{equations.num_hiddens} and {equations.vocab_size}: give the model that was traced."
+        )
+    return equations
+
+
 def _several(force) -> tuple[Force, ...]:
     return (force,) if isinstance(force, Force) else tuple(force)
 
@@ -311,10 +361,14 @@ def check_traceable(model, vocab: Vocab) -> None:
     """Raise ``ValueError`` for a model that has no gates, or that ``vocab`` does not belong to."""
     equations = _Equations(model)
     if equations.vocab_size != len(vocab):
-        raise ValueError(
-            f"The vocabulary has {len(vocab)} tokens and the model {equations.vocab_size}: use the "
-            "vocabulary that the model was trained with."
-        )
+        raise ValueError(_other_vocabulary(vocab, equations))
+
+
+def _other_vocabulary(vocab: Vocab, equations: _Equations) -> str:
+    return (
+        f"The vocabulary has {len(vocab)} tokens and the model {equations.vocab_size}: use the "
+        "vocabulary that the model was trained with."
+    )
 
 
 def _pack(equations, text, ids, H_start, parts, **more) -> GateTrace:
@@ -339,20 +393,31 @@ def trace_minibatch(model, X, state=None) -> dict[str, torch.Tensor]:
     if state is not None:
         check_gru_state(state, *H.shape)
         H = state[0].detach().to(equations.like)
-    parts = equations.run(X.T.to(H.device), H, ())
+    if 0 in X.shape:
+        raise ValueError(f"X has shape {tuple(X.shape)}: give at least one row and one step.")
+    ids = X.T.to(H.device)
+    parts = equations.run(ids, H, ())
+    states = parts[-1]
+    before = _before(H, states)
+    _prove(model, equations, ids.reshape(-1), before.flatten(0, 1), states.flatten(0, 1))
     found = dict(zip(GATES, parts, strict=True))
     return found | {"probabilities": torch.softmax(equations.logits(found["H"]), dim=-1)}
 
 
 @torch.no_grad()
-def continue_text(model, trace: GateTrace, vocab: Vocab, step: int, num_chars: int) -> str:
+def write_on(model, trace: GateTrace, vocab: Vocab, step: int, num_chars: int) -> str:
     """The ``num_chars`` characters with which the model goes on after ``step`` of ``trace``.
 
     It takes the likeliest character each time. What ``trace`` holds by force stays held. Raises
-    ``ValueError`` for a step that is not in the text.
+    ``ValueError`` for a step that is not in the text, another model or vocabulary, and a negative
+    ``num_chars``.
     """
     _check_step(step, len(trace))
-    equations = _Equations(model)
+    equations = _equations_of(model, trace)
+    if len(vocab) != equations.vocab_size:
+        raise ValueError(_other_vocabulary(vocab, equations))
+    if not isinstance(num_chars, int) or num_chars < 0:
+        raise ValueError(f"num_chars={num_chars!r} is not a length: give 0 or more.")
     force = equations.prepare(trace.force)
     H, written = trace.H[step], []
     for t in range(step + 1, step + 1 + num_chars):
@@ -364,14 +429,15 @@ def continue_text(model, trace: GateTrace, vocab: Vocab, step: int, num_chars: i
 # --- memory -----------------------------------------------------------------------------------
 
 
-def half_life(trace: GateTrace) -> torch.Tensor:
+def half_lives(trace: GateTrace) -> torch.Tensor:
     """The half-life of each unit, in steps, from its own update gates: ``(num_hiddens,)``.
 
     The share of a state that is left after the text is the product of the gates on the way, so
-    the half-life is ``ln(1/2)`` over the mean of ``ln z``. What comes back through other units
-    and the candidate is not counted; see ``own_derivatives``.
+    the half-life is ``ln 2`` over the mean of ``-ln z``: an average over the text, infinite for a
+    unit that never forgets. What comes back through other units and the candidate is not counted;
+    see ``own_derivatives``.
     """
-    return math.log(0.5) / trace.Z.double().log().mean(dim=0)
+    return math.log(2) / trace.Z.double().log().mean(dim=0).abs()
 
 
 def unit_order(trace: GateTrace, by: str = "index") -> torch.Tensor:
@@ -388,7 +454,7 @@ def unit_order(trace: GateTrace, by: str = "index") -> torch.Tensor:
     if by == "variance":
         key = plain.H.double().var(dim=0, correction=0)
     else:
-        key = half_life(plain) if by == "half-life" else plain.Z.double().mean(dim=0)
+        key = half_lives(plain) if by == "half-life" else plain.Z.double().mean(dim=0)
     return key.cpu().argsort(descending=True, stable=True)
 
 
@@ -398,10 +464,9 @@ def state_jacobians(model, trace: GateTrace) -> torch.Tensor:
     ``J[t, i, j]`` is the derivative of unit i after step t by unit j before it, with all that is
     held in ``trace`` held here too, by automatic differentiation.
     """
-    equations = _Equations(model)
+    equations = _equations_of(model, trace)
     force = equations.prepare(trace.force)
-    before = torch.cat([trace.H_start[None], trace.H[:-1]])
-    jacobians = []
+    before, jacobians = _before(trace.H_start, trace.H), []
     for t, (idx, H) in enumerate(zip(trace.ids.tolist(), before, strict=True)):
 
         def state_after(H, idx=idx, t=t):
@@ -417,14 +482,17 @@ def own_derivatives(jacobians: torch.Tensor, max_lag: int, every: int = 1) -> to
     Returns ``(max_lag + 1, num_hiddens)``. Row k is the derivative of the state now by that of
     the same unit k steps ago, through all paths there are, as the mean of its absolute value over
     every ``every``-th step, from the end of the text backwards. ``jacobians`` are those of
-    ``state_jacobians``. Raises ``ValueError`` for a text of no more than ``max_lag`` steps.
+    ``state_jacobians``. Raises ``ValueError`` for a text of no more than ``max_lag`` steps, and
+    for an ``every`` below 1.
     """
     num_steps, num_hiddens, _ = jacobians.shape
     if not 0 < max_lag < num_steps:
         raise ValueError(
-            f"max_lag={max_lag} does not fit a text of {num_steps} steps: give 1 to "
-            f"{num_steps - 1}."
+            f"max_lag={max_lag} does not fit a text of {num_steps} steps: give 1 or more, and a "
+            "text that is longer than that."
         )
+    if every < 1:
+        raise ValueError(f"every={every} skips nothing: give 1 or more.")
     found = []
     for now in range(num_steps - 1, max_lag - 1, -every):
         product, rows = torch.eye(num_hiddens).to(jacobians), []
@@ -460,8 +528,13 @@ def correlations(values: torch.Tensor, feature: torch.Tensor) -> torch.Tensor:
     """Pearson's correlation of each column of ``values`` with ``feature``: ``(num_hiddens,)``.
 
     ``values`` is ``(num_steps, num_hiddens)``, ``feature`` ``(num_steps,)``. A column, or a
-    feature, that never changes has correlation 0.
+    feature, that never changes has correlation 0. Raises ``ValueError`` for unequal lengths.
     """
+    if values.shape[0] != feature.shape[0]:
+        raise ValueError(
+            f"There are {values.shape[0]} rows of values and {feature.shape[0]} of the feature: "
+            "take both from the same text."
+        )
     values, feature = values.double(), feature.double().to(values.device)
     values, feature = values - values.mean(dim=0), feature - feature.mean()
     scale = values.norm(dim=0) * feature.norm()

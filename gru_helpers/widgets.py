@@ -17,11 +17,11 @@ from .gates import (
     Force,
     GateTrace,
     check_traceable,
-    continue_text,
     force_gates,
     trace_gates,
     trace_minibatch,
     unit_order,
+    write_on,
 )
 from .plotting import Picture
 
@@ -210,6 +210,22 @@ class GateSettings:
     since: int = 0
     only_this: bool = False
 
+    def __post_init__(self):
+        """Refuse what the controls do not offer."""
+        choices = {
+            "order": ORDERS,
+            "gate": tuple(GATES),
+            "held": (None, *GATES),
+            "at": ("value", "mean", "frozen"),
+            "only_this": (False, True),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                told = ", ".join(map(repr, allowed))
+                raise ValueError(f"{name}={getattr(self, name)!r} is not offered: use {told}.")
+        if not isinstance(self.text, str):
+            raise ValueError(f"text={self.text!r:.60} is no text: give a sentence in quotes.")
+
     def unit(self, trace: GateTrace) -> int:
         """The number of the chosen unit."""
         return int(unit_order(trace, self.order)[self.place])
@@ -234,8 +250,8 @@ def _held(model, plain: GateTrace, settings: GateSettings) -> GateTrace:
 
 def _goes_on(model, vocab, trace: GateTrace, step: int) -> tuple[str, str]:
     """What the model writes after a step, unforced and forced."""
-    forced = continue_text(model, trace, vocab, step, WRITTEN) if trace.unforced else ""
-    return continue_text(model, trace.unforced or trace, vocab, step, WRITTEN), forced
+    forced = write_on(model, trace, vocab, step, WRITTEN) if trace.unforced else ""
+    return write_on(model, trace.unforced or trace, vocab, step, WRITTEN), forced
 
 
 def explorer_picture(model, vocab, settings: GateSettings) -> Picture:

@@ -387,12 +387,35 @@ def test_lint_checks_and_fix_mends(course, called):
     assert mended == ["format", "."]
 
 
+def test_checkpoint_trains_the_models_again(course, called):
+    assert course.main(["checkpoint"]) == 7
+    ((command, _),) = called
+    assert command == [str(course.PYTHON), "-m", "gru_helpers.pretrained"]
+
+
+@pytest.mark.parametrize("line", [["checkpoint", "--fast"], ["checkpoint", "gru"]])
+def test_checkpoint_refuses_options_before_it_trains(course, called, line, capsys):
+    assert course.main(line) == 2
+    assert f"checkpoint has no option {line[1]}" in capsys.readouterr().err
+    assert called == []
+
+
+@pytest.mark.parametrize("torch_index", [[], ["--torch-index", "https://torch.example/cpu"]])
+def test_checkpoint_sets_up_first(course, called, monkeypatch, torch_index):
+    asked = []
+    monkeypatch.setattr(course, "setup", asked.append)
+    assert course.main([*torch_index, "checkpoint"]) == 7
+    assert asked == [torch_index[1] if torch_index else ""]
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
         (["fly"], "no command fly"),
         (["--no-browser"], "no command --no-browser"),
         (["setup", "--now"], "no option --now"),
+        (["checkpoint", "--fast"], "checkpoint has no option --fast"),
+        (["checkpoint", "gru"], "checkpoint has no option gru"),
         (["run", "nowhere.ipynb"], "no notebook nowhere.ipynb"),
         (["run", "--timeout", "soon"], "number of seconds"),
         (["run", "--fast"], "no option --fast"),
@@ -409,7 +432,16 @@ def test_misuse_is_told_on_stderr_and_exits_with_2(course, line, words):
     assert not course.VENV.exists()
 
 
-@pytest.mark.parametrize("command", ["", "lab", "test", "run", "lint", "setup", "clean"])
+COMMANDS = ["", "lab", "test", "run", "lint", "checkpoint", "setup", "clean"]
+
+
+def test_every_command_is_listed(course):
+    assert [*course.COMMANDS] == COMMANDS[1:]
+    for command in course.COMMANDS:
+        assert re.search(rf"^  {command} +\w", course.USAGE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_at_every_level(course, command):
     done = start(course, *([command] if command else []), "--help")
     assert done.returncode == 0

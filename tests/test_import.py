@@ -11,23 +11,29 @@ import pytest
 import gru_helpers
 
 ROOT = Path(gru_helpers.__file__).resolve().parent.parent
-HEAVY = ("matplotlib", "ipywidgets", "IPython", "pooch", "requests", "tqdm")
+HEAVY = ("matplotlib", "PIL", "ipywidgets", "IPython", "pooch", "requests", "tqdm")
+LATER = {"gru_helpers.plotting", "gru_helpers.canvases", "gru_helpers.widgets"}
 MEASURE = """
-import json, sys, time
+import importlib, json, sys, time
 import torch
 before = set(sys.modules)
 started = time.perf_counter()
 import gru_helpers
+for name in sys.argv[1:]:
+    importlib.import_module(name)
 seconds = time.perf_counter() - started
 print(json.dumps([seconds, sorted(set(sys.modules) - before)]))
 """
 
 
-def measured():
-    """Seconds that the import adds to ``import torch``, and the modules, in a new interpreter."""
+def measured(*modules):
+    """Seconds that the import adds to ``import torch``, and the modules, in a new interpreter.
+
+    Further ``modules`` are imported with the package.
+    """
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     result = subprocess.run(
-        [sys.executable, "-c", MEASURE],
+        [sys.executable, "-c", MEASURE, *modules],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
@@ -45,7 +51,13 @@ def test_importing_loads_nothing_heavy(first):
     loaded = {name.partition(".")[0] for name in first[1]}
     assert "gru_helpers" in loaded
     assert loaded.isdisjoint(HEAVY)
-    assert not {"gru_helpers.plotting", "gru_helpers.widgets"} & set(first[1])
+    assert not LATER & set(first[1])
+
+
+def test_the_drawing_modules_load_nothing_heavy_before_they_draw():
+    loaded = {name.partition(".")[0] for name in measured(*sorted(LATER))[1]}
+    assert "gru_helpers" in loaded
+    assert loaded.isdisjoint(HEAVY)
 
 
 def test_importing_adds_less_than_a_third_of_a_second(first):
@@ -74,14 +86,21 @@ def test_the_classic_names_are_public():
     assert classic <= set(gru_helpers.__all__)
 
 
+def test_the_names_of_the_gates_are_public():
+    gates = {"Force", "GateTrace", "trace_gates", "force_gates", "continue_text", "half_life"}
+    assert gates | {"load_pretrained"} <= set(gru_helpers.__all__)
+
+
 @pytest.mark.parametrize(
     ("module", "may_import"),
     [("dataset", set()), ("gru", set()), ("models", {"dataset", "gru"}),
      ("trainer", {"dataset", "gru", "models", "plotting"}), ("plotting", set()),
-     ("widgets", {"plotting", "gru"})],
+     ("gates", {"dataset", "gru", "models"}),
+     ("pretrained", {"dataset", "gru", "models", "trainer"}),
+     ("canvases", {"gates", "plotting"}), ("widgets", {"canvases", "gates", "plotting"})],
 )  # fmt: skip
 def test_nothing_imports_upwards(module, may_import):
-    """Data and equations know nothing of training, training nothing of widgets."""
+    """Data and equations know nothing of training, training and gates nothing of widgets."""
     import ast
 
     tree = ast.parse((ROOT / "gru_helpers" / f"{module}.py").read_text(encoding="utf-8"))

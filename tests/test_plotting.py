@@ -43,8 +43,6 @@ FIGURES = {
         {"Z": torch.rand(3, 4, requires_grad=True), "R": torch.zeros(5)}, "gates"
     ),
     "gate diagram": plotting.gate_diagram,
-    "one unit": lambda: plotting.plot_one_unit(-0.8, 0.6, 0.3, 0.5, 0.1, [-0.8, 0.1, 0.2]),
-    "one unit at its ends": lambda: plotting.plot_one_unit(-1, 0, 1, 1, -1, [-1, -1]),
     "flow": lambda: plotting.plot_flow(
         {"H": torch.randn(6, 4, requires_grad=True), "Z": torch.rand(6, 4), "0": torch.zeros(6, 1)},
         "time t", "A flow",
@@ -188,6 +186,19 @@ def test_a_picture_carries_its_words():
     facts = metadata["image/png"]
     assert (facts["width"], facts["height"]) == size_of(picture.png)
     assert repr(picture) == "One bar, of height 1."
+
+
+def test_a_picture_whose_file_is_there_is_not_drawn_again(monkeypatch):
+    figure = small_figure()
+    png = plotting.to_png(figure)
+    monkeypatch.setattr(plotting, "to_png", None)
+    picture = plotting.Picture(figure, "One bar.", png)
+    data, metadata = picture._repr_mimebundle_()
+    assert picture.png is data["image/png"] is png
+    facts = metadata["image/png"]
+    assert (facts["width"], facts["height"]) == (picture.width, picture.height) == size_of(png)
+    with pytest.raises(ValueError, match="no alternative text"):
+        plotting.Picture(figure, " ", png)
 
 
 @pytest.mark.parametrize("alt", ["", "  \n "])
