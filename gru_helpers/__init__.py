@@ -4,6 +4,7 @@ The names below are enough to run the whole lesson. Figures are in ``gru_helpers
 sliders in ``gru_helpers.widgets``; both are imported only when they are asked for.
 """
 
+from .bptt import GRU, GRUFunction, fast_gru, gru_backward, gru_forward
 from .dataset import (
     CorpusError,
     SeqDataLoader,
@@ -29,9 +30,11 @@ from .trainer import History, TrainingError, evaluate_perplexity, grad_clipping,
 __version__ = "0.1.0"
 
 __all__ = [
+    "GRU",
     "PARAM_NAMES",
     "CheckpointError",
     "CorpusError",
+    "GRUFunction",
     "History",
     "RNNModel",
     "RNNModelScratch",
@@ -39,9 +42,12 @@ __all__ = [
     "TrainingError",
     "Vocab",
     "evaluate_perplexity",
+    "fast_gru",
     "get_params",
     "grad_clipping",
     "gru",
+    "gru_backward",
+    "gru_forward",
     "gru_switched",
     "init_gru_state",
     "load_checkpoint",
