@@ -75,7 +75,7 @@ def test_the_classic_names_are_public():
 @pytest.mark.parametrize(
     ("module", "may_import"),
     [("dataset", set()), ("gru", set()), ("models", {"dataset", "gru"}),
-     ("bptt", {"gru", "models"}),
+     ("bptt", {"gru", "models"}), ("bench", {"bptt", "gru", "models", "plotting"}),
      ("trainer", {"dataset", "gru", "models", "plotting"}), ("plotting", set()),
      ("widgets", {"plotting", "gru"})],
 )  # fmt: skip
