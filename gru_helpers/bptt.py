@@ -258,10 +258,9 @@ class _Kept(threading.local):
     def take(self, kind, like, *sizes):
         """Memory of this ``kind`` and of these sizes, of the type of ``like`` and where it is."""
         key = (kind, sizes, like.dtype, like.device, torch.is_inference_mode_enabled())
-        for place, (found, memory) in enumerate(self.free):
-            if found == key:
-                del self.free[place]
-                return key, memory
+        for place in reversed(range(len(self.free))):  # the last one in may still be in the cache
+            if self.free[place][0] == key:
+                return self.free.pop(place)
         return key, kind(like, *sizes)
 
     def give(self, key, memory):

@@ -263,9 +263,9 @@ def test_a_graph_that_is_kept_can_be_used_again(reset):
     results = fast(*leaves)
     expected = gradients(taught, leaves)
     for keep in (True, True, False):
-        agree(
-            torch.autograd.grad(results, leaves, directions(results), retain_graph=keep), expected
-        )
+        found = torch.autograd.grad(results, leaves, directions(results), retain_graph=keep)
+        agree(found, expected)
+        gradients(fast, problem(16, reset))  # of the same sizes, so it uses the same memory
     with pytest.raises(RuntimeError, match="backward through the graph a second time"):
         torch.autograd.grad(results, leaves, directions(results))
 
@@ -307,10 +307,11 @@ def test_a_parameter_that_was_changed_is_noticed():
 
 def test_without_gradients_nothing_is_recorded():
     leaves = problem(19)
+    free_memory()
+    with torch.inference_mode():  # its tensors may not be written to by anyone else
+        again = fast(*leaves)
     with torch.no_grad():
         found = fast(*leaves)
-    with torch.inference_mode():
-        again = fast(*leaves)
     constant = fast(*(x.detach() for x in leaves))
     for outputs, H in (found, again, constant):
         assert not outputs.requires_grad
@@ -344,8 +345,11 @@ def test_two_threads_do_not_share_memory():
     cases = {seed: problem(seed, steps=20, hiddens=8) for seed in (28, 29)}
     expected = {seed: gradients(taught, leaves) for seed, leaves in cases.items()}
     wrong, start = [], threading.Barrier(2)
+    gradients(fast, problem(28))
+    assert _kept.free, "this thread keeps something, the others begin with nothing"
 
     def work(seed):
+        wrong.extend(_kept.free)
         start.wait()
         for _ in range(30):
             try:
