@@ -28,6 +28,7 @@ from .gru import (
     PARAM_NAMES,
     check_gru_params,
     check_gru_state,
+    check_reset,
     check_size,
     gru_param_shapes,
     gru_switched,
@@ -35,12 +36,6 @@ from .gru import (
 from .models import check_token_ids
 
 KEPT = 4  # how many passes' memory a thread keeps for its next calls
-
-
-def check_reset(reset) -> None:
-    """Raise ``ValueError`` unless ``reset`` is ``"before"`` or ``"after"``."""
-    if reset not in ("before", "after"):
-        raise ValueError(f"reset={reset!r} is not known: use 'before' or 'after'.")
 
 
 def check_gru_inputs(inputs, state, params) -> None:
@@ -78,14 +73,13 @@ def _checks_forward(function):
 
     @functools.wraps(function)
     def checked(inputs, state, params, reset="before"):
-        check_reset(reset)
+        check_reset(reset, params)
         check_gru_inputs(inputs, state, params)
         if inputs.dim() == 2:
             raise ValueError(
                 f"The inputs are token ids of shape {tuple(inputs.shape)}; expected one-hot "
                 "vectors: make them with torch.nn.functional.one_hot."
             )
-        _check_reset_fits(reset, params)
         return function(inputs, state, params, reset)
 
     return checked
@@ -96,9 +90,8 @@ def _checks_backward(function):
 
     @functools.wraps(function)
     def checked(doutputs, dH, saved, params, reset="before"):
-        check_reset(reset)
+        check_reset(reset, params)
         check_gru_params(params)
-        _check_reset_fits(reset, params)
         if not saved:
             raise ValueError("saved is empty; expected the third result of gru_forward.")
         (batch_size, vocab_size), (_, num_hiddens) = saved[0][0].shape, saved[0][1].shape
@@ -116,15 +109,6 @@ def _checks_backward(function):
         return function(doutputs, dH, saved, params, reset)
 
     return checked
-
-
-def _check_reset_fits(reset, params) -> None:
-    """Raise ``ValueError`` unless ``params`` has a ``b_hn`` exactly where ``reset`` wants one."""
-    if (reset == "after") != (len(params) == 12):
-        raise ValueError(
-            f"reset={reset!r} was given {len(params)} parameters: 'before' takes the 11 of "
-            "get_params, 'after' takes those and b_hn."
-        )
 
 
 # --- as taught in notebook 07 ----------------------------------------------------------------
@@ -453,11 +437,11 @@ class GRU(nn.Module):
         super().__init__()
         check_size("vocab_size", vocab_size)
         check_size("num_hiddens", num_hiddens)
-        check_reset(reset)
         self.vocab_size, self.num_hiddens, self.reset = vocab_size, num_hiddens, reset
         shapes = gru_param_shapes(vocab_size, num_hiddens)
         if reset == "after":
             shapes["b_hn"] = (num_hiddens,)
+        check_reset(reset, shapes if params is None else params)
         if params is None:
             bound = 1 / math.sqrt(num_hiddens)
             params = [
@@ -465,7 +449,6 @@ class GRU(nn.Module):
                 for shape in shapes.values()
             ]
         check_gru_params(params)
-        _check_reset_fits(reset, params)
         if tuple(params[0].shape) != (vocab_size, num_hiddens):
             raise ValueError(
                 f"W_xz has shape {tuple(params[0].shape)}; expected ({vocab_size}, {num_hiddens}), "
