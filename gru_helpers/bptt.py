@@ -7,7 +7,10 @@ interfaces of ``gru`` and of ``RNNModel``.
 What makes it fast, without leaving PyTorch: token ids pick rows of the input weights instead of
 multiplying one-hot vectors; the two gates share one product; all that can be computed for every
 step at once is taken out of the loop over the steps (the input products, the derivatives of the
-activations, the gradients of the weights); and memory is written in place and used again.
+activations, the gradients of the weights); and memory is written in place and used again. What is
+left above the matrix products (``python -m gru_helpers.bench`` measures them as the floor) is
+mostly the tanh and the sigmoid of each step, then the derivatives of the activations, the rows
+that are picked and their gradient, and the calls themselves.
 
 Sources: Cho et al. 2014 (arXiv:1406.1078) for the equations of the GRU, the documentation of
 ``torch.nn.GRU`` for the form that resets after the product, Werbos 1990, "Backpropagation through

@@ -341,6 +341,17 @@ def test_memory_is_used_again_and_bounded():
     assert not _kept.free
 
 
+@RESETS
+def test_nothing_is_tied_to_the_cpu(reset):
+    """The device "meta" has shapes and no numbers, and refuses to work with tensors that have."""
+    leaves = [x.detach().to("meta").requires_grad_() for x in problem(28, reset)]
+    free_memory()
+    results = fast(*leaves)
+    found = torch.autograd.grad(results, leaves, [torch.empty_like(r) for r in results])
+    assert [(g.shape, g.device) for g in found] == [(x.shape, x.device) for x in leaves]
+    assert not _kept.free, "memory is kept on the CPU only"
+
+
 def test_two_threads_do_not_share_memory():
     cases = {seed: problem(seed, steps=20, hiddens=8) for seed in (28, 29)}
     expected = {seed: gradients(taught, leaves) for seed, leaves in cases.items()}
