@@ -212,15 +212,17 @@ class _ForwardMemory:
 class _BackwardMemory:
     """What a backward pass fills, as ``_ForwardMemory``.
 
-    ``dA`` holds dA_h, dA_z, dA_r and, in the form "after", dN side by side; ``dHs`` is the share
-    of the states' gradients that comes from the outputs; ``D`` has room for dH and dRH.
+    ``dA`` holds dA_h, dA_z and dA_r side by side; ``dHs`` is the share of the states' gradients
+    that comes from the outputs; ``dNs``, in a list, is there in the form "after" only; ``D`` has
+    room for dH and dRH of one step.
     """
 
-    def __init__(self, like, T, B, n, parts):
-        self.dA = like.new_empty(T, B, parts * n)
+    def __init__(self, like, T, B, n, resets_after):
+        self.dA = like.new_empty(T, B, 3 * n)
         self.dHs = like.new_empty(T + 1, B, n)
+        self.dNs = [like.new_empty(T, B, n)] if resets_after else []
         self.D = like.new_empty(B, 2 * n)
-        self.dA_hs, self.dA_zs, self.dA_rs, *self.dNs = self.dA.chunk(parts, dim=2)
+        self.dA_hs, self.dA_zs, self.dA_rs = self.dA.chunk(3, dim=2)
         self.steps = _steps(
             self.dA_hs, self.dA_zs, self.dA_rs, self.dA[:, :, n:], self.dHs[:-1], *self.dNs
         )
@@ -301,8 +303,8 @@ def _fast_backward(doutputs, dH_last, inputs, forward, params, wants_dinputs):
     multiplies them by what comes back.
     """
     W_xz, W_hz, _, W_xr, W_hr, _, W_xh, W_hh, _, W_hq, _, *b_hn = params
-    (V, n), parts = W_xz.shape, 4 if b_hn else 3
-    key, memory = _kept.take(_BackwardMemory, W_hh, *inputs.shape[:2], n, parts)
+    V, n = W_xz.shape
+    key, memory = _kept.take(_BackwardMemory, W_hh, *inputs.shape[:2], n, bool(b_hn))
     Hs, Ns, H_tildes, Zs, Rs = (getattr(forward, x) for x in ("Hs", "Ns", "H_tildes", "Zs", "Rs"))
     dA_hs, dA_zs, dA_rs, dHs = memory.dA_hs, memory.dA_zs, memory.dA_rs, memory.dHs
     sigmoid_backward = torch.ops.aten.sigmoid_backward
@@ -315,8 +317,8 @@ def _fast_backward(doutputs, dH_last, inputs, forward, params, wants_dinputs):
     torch.mm(doutputs, W_hq.T, out=_flat(dHs[1:]))
     dH, dRH = memory.D.chunk(2, dim=1)  # (batch_size, num_hiddens) each
     torch.add(dHs[-1], dH_last, out=dH)
-    W_h = torch.cat([W_hz, W_hr, W_hh] if b_hn else [W_hz, W_hr], dim=1)
-    for (_, _, _, Z, R, _, _), (dA_h, dA_z, dA_r, dA_rest, dY, *dN) in zip(
+    W_zr = torch.cat([W_hz, W_hr], dim=1)  # (num_hiddens, 2 * num_hiddens)
+    for (_, _, _, Z, R, _, _), (dA_h, dA_z, dA_r, dA_zr, dY, *dN) in zip(
         reversed(forward.steps), reversed(memory.steps), strict=True
     ):
         dA_h.mul_(dH)
@@ -324,31 +326,33 @@ def _fast_backward(doutputs, dH_last, inputs, forward, params, wants_dinputs):
             dA_z.mul_(dH)
             dA_r.mul_(dA_h)
             torch.mul(dA_h, R, out=dN[0])
-            torch.addcmul(dY, dH, Z, out=dH)
+            torch.addcmul(dY, dH, Z, out=dH).addmm_(dN[0], W_hh.T)
         else:
             torch.mm(dA_h, W_hh.T, out=dRH)
-            dA_rest.mul_(memory.D)  # dA_z by dH and dA_r by dRH
+            dA_zr.mul_(memory.D)  # dA_z by dH and dA_r by dRH
             torch.addcmul(dY, dH, Z, out=dH).addcmul_(dRH, R)
-        dH.addmm_(dA_rest, W_h.T)
-    dA, dA_x = _flat(memory.dA), _flat(memory.dA)[:, : 3 * n]
-    dW_hz, dW_hr, *dW_hh = (_flat(Hs[:-1]).T @ dA[:, n:]).chunk(parts - 1, dim=1)
-    if not b_hn:
-        dW_hh = [_flat(Ns).T @ dA[:, :n]]
-    if inputs.dim() == 2:
-        dW_x = torch.ops.aten.embedding_dense_backward(dA_x, inputs.reshape(-1), V, -1, False)
-        db = dW_x.sum(dim=0)  # each token picks one row, so this is dA_x.sum(dim=0), from less
+        dH.addmm_(dA_zr, W_zr.T)
+    dA = _flat(memory.dA)  # (num_steps * batch_size, 3 * num_hiddens)
+    dW_hz, dW_hr = (_flat(Hs[:-1]).T @ dA[:, n:]).chunk(2, dim=1)
+    if b_hn:
+        dW_hh, db_hn = _flat(Hs[:-1]).T @ _flat(memory.dNs[0]), [_flat(memory.dNs[0]).sum(dim=0)]
     else:
-        dW_x = _flat(inputs).T @ dA_x
-        db = dA_x.sum(dim=0)
+        dW_hh, db_hn = _flat(Ns).T @ dA[:, :n], []
+    if inputs.dim() == 2:
+        dW_x = torch.ops.aten.embedding_dense_backward(dA, inputs.reshape(-1), V, -1, False)
+        db = dW_x.sum(dim=0)  # each token picks one row, so this is dA.sum(dim=0), from less
+    else:
+        dW_x = _flat(inputs).T @ dA
+        db = dA.sum(dim=0)
     dinputs = None
     if wants_dinputs:
-        dinputs = (dA_x @ torch.cat([W_xh, W_xz, W_xr], dim=1).T).view(inputs.shape)
+        dinputs = (dA @ torch.cat([W_xh, W_xz, W_xr], dim=1).T).view(inputs.shape)
     dW_xh, dW_xz, dW_xr = dW_x.chunk(3, dim=1)
     db_h, db_z, db_r = db.chunk(3)
     dW_hq, db_q = _flat(Hs[1:]).T @ doutputs, doutputs.sum(dim=0)
-    dH, db_hn = dH.clone(), [_flat(memory.dNs[0]).sum(dim=0)] if b_hn else []
+    dH = dH.clone()
     _kept.give(key, memory)
-    dparams = [dW_xz, dW_hz, db_z, dW_xr, dW_hr, db_r, dW_xh, *dW_hh, db_h, dW_hq, db_q, *db_hn]
+    dparams = [dW_xz, dW_hz, db_z, dW_xr, dW_hr, db_r, dW_xh, dW_hh, db_h, dW_hq, db_q, *db_hn]
     return dinputs, dH, dparams
 
 
