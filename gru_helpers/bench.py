@@ -181,7 +181,8 @@ def device_name() -> str:
 
 def table_row(first: str, entries, last="") -> str:
     """A line of a table: the first column to the left, the others to the right."""
-    return f"{first:<18}" + "".join(f"{entry:>24}" for entry in entries) + f"{last:>8}"
+    line = f"{first:<18}" + "".join(f"{entry:>24}" for entry in entries) + f"{last:>8}"
+    return line.rstrip()
 
 
 def sizes_of(result: dict) -> str:
