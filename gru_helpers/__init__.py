@@ -4,6 +4,7 @@ The names below are enough to run the whole lesson. Figures are in ``gru_helpers
 sliders in ``gru_helpers.widgets``; these are imported only when they are asked for.
 """
 
+from .bptt import GRU, GRUFunction, fast_gru, gru_backward, gru_forward
 from .dataset import (
     CorpusError,
     SeqDataLoader,
@@ -31,10 +32,12 @@ from .trainer import History, TrainingError, evaluate_perplexity, grad_clipping,
 __version__ = "0.1.0"
 
 __all__ = [
+    "GRU",
     "PARAM_NAMES",
     "CheckpointError",
     "CorpusError",
     "Force",
+    "GRUFunction",
     "GateTrace",
     "History",
     "RNNModel",
@@ -43,10 +46,13 @@ __all__ = [
     "TrainingError",
     "Vocab",
     "evaluate_perplexity",
+    "fast_gru",
     "force_gates",
     "get_params",
     "grad_clipping",
     "gru",
+    "gru_backward",
+    "gru_forward",
     "gru_switched",
     "half_lives",
     "init_gru_state",

@@ -81,6 +81,17 @@ def check_gru_state(state, batch_size: int, num_hiddens: int) -> None:
         )
 
 
+def check_reset(reset, params) -> None:
+    """Raise ``ValueError`` unless ``reset`` is known and ``params`` are as many as it takes."""
+    if reset not in ("before", "after"):
+        raise ValueError(f"reset={reset!r} is not known: use 'before' or 'after'.")
+    if (reset == "after") != (len(params) == 12):
+        raise ValueError(
+            f"reset={reset!r} was given {len(params)} parameters: 'before' takes the 11 of "
+            "get_params, 'after' takes those and b_hn."
+        )
+
+
 def _checks_sizes(function):
     """Check the arguments whose names end in ``_size`` or ``_hiddens`` before the call."""
     signature = inspect.signature(function)
@@ -126,13 +137,7 @@ def _checks_switches(function):
     def checked(inputs, state, params, z_means="keep", reset="before"):
         if z_means not in ("keep", "write"):
             raise ValueError(f"z_means={z_means!r} is not known: use 'keep' or 'write'.")
-        if reset not in ("before", "after"):
-            raise ValueError(f"reset={reset!r} is not known: use 'before' or 'after'.")
-        if (reset == "after") != (len(params) == 12):
-            raise ValueError(
-                f"reset={reset!r} was given {len(params)} parameters: 'before' takes the 11 of "
-                "get_params, 'after' takes those and b_hn."
-            )
+        check_reset(reset, params)
         return function(inputs, state, params, z_means, reset)
 
     return checked

@@ -182,6 +182,37 @@ def plot_lines(curves: dict, xlabel: str, ylabel: str, title: str = "", log: str
     return figure
 
 
+def plot_step_times(panels: dict, floor: str, title: str = ""):
+    """Milliseconds a step against several sizes, one panel for each, both axes logarithmic.
+
+    ``panels`` maps the name of a size to curves, ``{name: (sizes, medians, quartiles)}`` with a
+    pair of quartiles for each median, drawn as a bar. The curve named ``floor`` is grey.
+    """
+    from matplotlib.ticker import LogLocator
+
+    figure = new_figure(10.0, 4.3)
+    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for (xlabel, curves), axes in zip(panels.items(), row, strict=True):
+        looks = _looks()
+        for name, (sizes, medians, quartiles) in curves.items():
+            colour, dash = (GREY, "-") if name == floor else next(looks)
+            axes.plot(
+                sizes, medians, color=colour, linestyle=dash, lw=2, marker="o", ms=4, label=name
+            )
+            axes.vlines(sizes, *zip(*quartiles, strict=True), color=colour, lw=1.2)
+        axes.set(xscale="log", yscale="log")
+        axes.set_xticks(sizes, [str(size) for size in sizes])
+        axes.minorticks_off()
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        _style(axes, xlabel, "")
+    row[0].set_ylabel("milliseconds a step", fontsize=12)
+    handles, labels = row[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    figure.suptitle(title, fontsize=12)
+    return figure
+
+
 # --- gates ------------------------------------------------------------------------------------
 
 
