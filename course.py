@@ -26,7 +26,7 @@ BUILD = ROOT / "build"
 OLDEST, NEWEST = (3, 10), (3, 13)
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 # How `test` spreads its work; each notebook stays whole. Make it [] to run one test after another.
-PARALLEL = ["-n", "2", "--dist", "loadfile"]
+PARALLEL = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
 
 USAGE = f"""\
 usage: python3 course.py COMMAND [options]
@@ -35,6 +35,8 @@ usage: python3 course.py COMMAND [options]
   test        run the tests, and compare what every notebook prints with what it holds
   run         execute notebooks from top to bottom, and report the minutes of each
   lint        check the style of code and notebooks
+  bench       time a training step: the taught loop, nn.GRU, the fast GRU (two minutes)
+  speedrun    time the way to perplexity 1.1, recipe by recipe (some ten minutes, needs the book)
   checkpoint  train the two models in data/checkpoints again (minutes, needs the book)
   setup       only install what the course needs, into .venv
   clean       remove .venv and build
@@ -307,7 +309,7 @@ def pytest_arguments(options):
     if not named:
         serial = ("-n", "--numprocesses", "--dist", "--pdb", "-s", "--capture=no")
         parallel = [] if any(option.startswith(serial) for option in options) else PARALLEL
-        arguments = [*parallel, "tests", "notebooks", *arguments]
+        arguments = [*parallel, "notebooks", "tests", *arguments]  # what takes longest first
     sanitize = ROOT / "tests" / "nbval_sanitize.cfg"
     known = ["--nbval-sanitize-with", str(sanitize)] if sanitize.exists() else []
     return ["--nbval", "--nbval-current-env", *known, *arguments]
@@ -463,6 +465,28 @@ def checkpoint(options, torch_index):
     return call([PYTHON, "-m", "gru_helpers.pretrained"])
 
 
+def bench(options, torch_index):
+    """Time one training step of the taught loop, nn.GRU, the fast GRU and the floor.
+
+    Prints a table, and writes build/bench/times.json and times.png. --seconds N, --threads N and
+    --quick choose how much of it; --profile shows where the fast GRU's time goes instead. Close
+    other programs first.
+    """
+    setup(torch_index)
+    return call([PYTHON, "-m", "gru_helpers.bench", *options])
+
+
+def speedrun(options, torch_index):
+    """Time the way to perplexity 1.1 on the classic data: the classic recipes, and ours.
+
+    Prints a table, and writes build/speedrun/speedrun.json. --seeds N, --threads N and --quick
+    (only the last recipe) choose how much of it; --record also writes data/speedrun.json, which
+    notebook 07 reads. Needs the book, and some ten minutes without other programs.
+    """
+    setup(torch_index)
+    return call([PYTHON, "-m", "gru_helpers.speedrun", *options])
+
+
 def clean(options, torch_index):
     """Remove .venv and build, and nothing else."""
     for folder in (VENV, BUILD):
@@ -484,6 +508,8 @@ COMMANDS = {
     "test": test,
     "run": run,
     "lint": lint,
+    "bench": bench,
+    "speedrun": speedrun,
     "checkpoint": checkpoint,
     "setup": only_setup,
     "clean": clean,

@@ -4,7 +4,7 @@ The names below are enough to run the whole lesson. Figures are in ``gru_helpers
 sliders in ``gru_helpers.widgets``; these are imported only when they are asked for.
 """
 
-from .bptt import GRU, GRUFunction, fast_gru, gru_backward, gru_forward
+from .bptt import GRU, GRUFunction, fast_gru, gru_backward, gru_forward, gru_step_backward
 from .dataset import (
     CorpusError,
     SeqDataLoader,
@@ -53,6 +53,7 @@ __all__ = [
     "gru",
     "gru_backward",
     "gru_forward",
+    "gru_step_backward",
     "gru_switched",
     "half_lives",
     "init_gru_state",

@@ -222,28 +222,32 @@ def figure_of(report: dict):
     return plot_step_times(panels, FLOOR, f"One training step, {report['device']}, {threads}")
 
 
+def report_of(cases: list[Case], seconds: float, tell=None) -> dict:
+    """Measure ``cases`` in ``seconds`` altogether; ``tell`` gets each result as soon as it is."""
+    report = {"device": device_name(), "threads": torch.get_num_threads()}
+    report |= {"torch": torch.__version__, "cases": []}
+    for case in cases:
+        report["cases"].append(summary(case, measure(case, seconds / len(cases))))
+        if tell:
+            tell(report["cases"][-1])
+    return report
+
+
 def run(cases: list[Case], seconds: float, folder: Path) -> dict:
     """Measure ``cases``, print the table, write ``times.json`` and ``times.png``."""
     from .plotting import to_png
 
-    report = {
-        "device": device_name(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "load_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "cases": [],
-    }
-    print(f"{report['device']}, {report['threads']} thread(s), torch {report['torch']}")
-    if (report["load_before"] or 0) > 0.5:
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    print(f"{device_name()}, {torch.get_num_threads()} thread(s), torch {torch.__version__}")
+    if (load or 0) > 0.5:
         print(
-            f"This machine is not idle (load {report['load_before']:.1f}): the ratios are "
-            "worth more than the times, and with several threads neither is worth much."
+            f"This machine is not idle (load {load:.1f}): the ratios are worth more than the "
+            "times, and with several threads neither is worth much."
         )
     print("Milliseconds a training step, median (quartiles), for steps x batch x hidden units:")
     print(table_row("", (TAUGHT, TORCH, FAST, FAST_AFTER, FLOOR), "rounds"))
-    for case in cases:
-        report["cases"].append(summary(case, measure(case, seconds / len(cases))))
-        print(times_row(report["cases"][-1]), flush=True)
+    report = report_of(cases, seconds, lambda case: print(times_row(case), flush=True))
+    report["load_before"] = load
     print("Ratios, median of all rounds:")
     print(table_row("", report["cases"][0]["ratios"]))
     for result in report["cases"]:
@@ -255,6 +259,32 @@ def run(cases: list[Case], seconds: float, folder: Path) -> dict:
     return report
 
 
+def profile(case: Case, rounds: int = 20) -> str:
+    """Where the time of the fast GRU goes, operation by operation: a table.
+
+    ``mm`` and ``addmm`` are the matrix products, which the floor has too; the rest stands above.
+    """
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as recording
+
+    step = contestants(case)[FAST]
+    for _ in range(WARM_UP):
+        step()
+    with recording(activities=[ProfilerActivity.CPU]) as found:
+        for _ in range(rounds):
+            step()
+    rows = sorted(found.key_averages(), key=lambda row: -row.self_cpu_time_total)
+    total = sum(row.self_cpu_time_total for row in rows)
+    lines = [f"{'operation':36} {'ms a step':>9} {'share':>6} {'calls':>6}"]
+    for row in rows[:16]:
+        spent = row.self_cpu_time_total
+        lines.append(
+            f"{row.key:36} {spent / 1000 / rounds:9.2f} {spent / total:6.0%} "
+            f"{row.count / rounds:6.0f}"
+        )
+    return "\n".join(lines)
+
+
 def main(arguments=None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -263,6 +293,9 @@ def main(arguments=None) -> int:
     parser.add_argument("--seconds", type=float, default=120, help="for all cases (default: 120)")
     parser.add_argument("--threads", type=int, help="threads of PyTorch (default: its own choice)")
     parser.add_argument("--quick", action="store_true", help="small sizes only, 20 seconds")
+    parser.add_argument(
+        "--profile", action="store_true", help="show where the fast GRU spends its time instead"
+    )
     parser.add_argument("--folder", type=Path, default=Path("build", "bench"), help="for the files")
     options = parser.parse_args(arguments)
     if not options.seconds > 0:
@@ -276,7 +309,10 @@ def main(arguments=None) -> int:
     try:
         torch.set_num_threads(options.threads or before)
         torch.manual_seed(0)
-        run(cases_of(sweeps), seconds, options.folder)
+        if options.profile:
+            print(profile(Case()))
+        else:
+            run(cases_of(sweeps), seconds, options.folder)
     except KeyboardInterrupt:
         print("\nInterrupted: nothing was written.", file=sys.stderr)
         return 130

@@ -1,6 +1,7 @@
 """The backward pass of the GRU by hand: readable first, then fast.
 
-``gru_forward`` and ``gru_backward`` are the pass as it is taught, one line for each equation.
+``gru_forward``, ``gru_step_backward`` and ``gru_backward`` are the pass as it is taught, one line
+for each equation.
 ``GRUFunction`` is the same arithmetic arranged for speed, ``fast_gru`` and ``GRU`` give it the
 interfaces of ``gru`` and of ``RNNModel``.
 
@@ -142,6 +143,31 @@ def gru_forward(inputs, state, params, reset="before"):
     return torch.cat(outputs, dim=0), (H,), saved
 
 
+def gru_step_backward(dH, H_prev, Z, R, H_tilde, params, reset="before"):
+    """One step back: from the gradient by the new state to those by all that it was made of.
+
+    All five tensors are ``(batch_size, num_hiddens)``; ``params`` and ``reset`` as for
+    ``gru_forward``. Returns ``dA_z, dA_r, dA_h, dN, dH_prev``, of the same shape: the gradients by
+    what stands inside the two sigmoids and the tanh, by the product with W_hh (and b_hn), and by
+    the old state.
+    """
+    _, W_hz, _, _, W_hr, _, _, W_hh, _, _, _, *b_hn = params
+    dZ = dH * (H_prev - H_tilde)  # from H = Z * H_prev + (1 - Z) * H_tilde
+    dH_tilde = dH * (1 - Z)
+    dA_z = dZ * Z * (1 - Z)  # the derivative of the sigmoid
+    dA_h = dH_tilde * (1 - H_tilde**2)  # the derivative of tanh
+    if reset == "before":
+        dN = dA_h  # N = (R * H_prev) W_hh
+        dRH = dN @ W_hh.T
+        dR, dH_h = dRH * H_prev, dRH * R
+    else:
+        dN = dA_h * R  # N = H_prev W_hh + b_hn, and R multiplies it
+        dR, dH_h = dA_h * (H_prev @ W_hh + b_hn[0]), dN @ W_hh.T
+    dA_r = dR * R * (1 - R)
+    dH_prev = dH * Z + dH_h + dA_z @ W_hz.T + dA_r @ W_hr.T  # four ways back
+    return dA_z, dA_r, dA_h, dN, dH_prev
+
+
 @_checks_backward
 def gru_backward(doutputs, dH, saved, params, reset="before"):
     """The gradients of a loss, from the last step to the first, by the chain rule.
@@ -152,7 +178,7 @@ def gru_backward(doutputs, dH, saved, params, reset="before"):
     Returns the gradients with respect to the inputs, the first state and the parameters, each
     shaped as what it belongs to. Raises ``ValueError`` for a shape or a switch that does not fit.
     """
-    W_xz, W_hz, _, W_xr, W_hr, _, W_xh, W_hh, _, W_hq, _, *b_hn = params  # no bias but b_hn
+    W_xz, _, _, W_xr, _, _, W_xh, _, _, W_hq, *_ = params
     dparams = [torch.zeros_like(param) for param in params]
     dW_xz, dW_hz, db_z, dW_xr, dW_hr, db_r, dW_xh, dW_hh, db_h, dW_hq, db_q, *db_hn = dparams
     dinputs = []
@@ -161,32 +187,17 @@ def gru_backward(doutputs, dH, saved, params, reset="before"):
         dW_hq += H.T @ dY  # (num_hiddens, vocab_size)
         db_q += dY.sum(dim=0)  # (vocab_size,)
         dH = dH + dY @ W_hq.T  # (batch_size, num_hiddens)
-        dZ = dH * (H_prev - H_tilde)  # (batch_size, num_hiddens)
-        dH_tilde = dH * (1 - Z)  # (batch_size, num_hiddens)
-        dA_z = dZ * Z * (1 - Z)  # (batch_size, num_hiddens)
-        dA_h = dH_tilde * (1 - H_tilde**2)  # (batch_size, num_hiddens)
-        if reset == "before":
-            dRH = dA_h @ W_hh.T  # (batch_size, num_hiddens)
-            dR = dRH * H_prev  # (batch_size, num_hiddens)
-            dH_h = dRH * R  # (batch_size, num_hiddens)
-            dW_hh += (R * H_prev).T @ dA_h  # (num_hiddens, num_hiddens)
-        else:
-            dN = dA_h * R  # (batch_size, num_hiddens), N being H_prev W_hh + b_hn
-            dR = dA_h * (H_prev @ W_hh + b_hn[0])  # (batch_size, num_hiddens)
-            dH_h = dN @ W_hh.T  # (batch_size, num_hiddens)
-            dW_hh += H_prev.T @ dN  # (num_hiddens, num_hiddens)
-            db_hn[0] += dN.sum(dim=0)  # (num_hiddens,)
-        dA_r = dR * R * (1 - R)  # (batch_size, num_hiddens)
-        dW_xz += X.T @ dA_z  # (vocab_size, num_hiddens)
-        dW_xr += X.T @ dA_r  # (vocab_size, num_hiddens)
-        dW_xh += X.T @ dA_h  # (vocab_size, num_hiddens)
-        dW_hz += H_prev.T @ dA_z  # (num_hiddens, num_hiddens)
-        dW_hr += H_prev.T @ dA_r  # (num_hiddens, num_hiddens)
-        db_z += dA_z.sum(dim=0)  # (num_hiddens,)
-        db_r += dA_r.sum(dim=0)  # (num_hiddens,)
-        db_h += dA_h.sum(dim=0)  # (num_hiddens,)
+        grads = gru_step_backward(dH, H_prev, Z, R, H_tilde, params, reset)
+        dA_z, dA_r, dA_h, dN, dH = grads  # (batch_size, num_hiddens) each
         dinputs.append(dA_z @ W_xz.T + dA_r @ W_xr.T + dA_h @ W_xh.T)  # (batch_size, vocab_size)
-        dH = dH * Z + dH_h + dA_z @ W_hz.T + dA_r @ W_hr.T  # (batch_size, num_hiddens)
+        dW_hz += H_prev.T @ dA_z  # (num_hiddens, num_hiddens)
+        dW_hr += H_prev.T @ dA_r
+        dW_hh += (R * H_prev if reset == "before" else H_prev).T @ dN
+        for dA, dW_x, db in ((dA_z, dW_xz, db_z), (dA_r, dW_xr, db_r), (dA_h, dW_xh, db_h)):
+            dW_x += X.T @ dA  # (vocab_size, num_hiddens)
+            db += dA.sum(dim=0)  # (num_hiddens,)
+        for db in db_hn:
+            db += dN.sum(dim=0)
     return torch.stack(dinputs[::-1]), (dH,), dparams
 
 

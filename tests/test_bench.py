@@ -154,3 +154,13 @@ def test_interrupting_it_is_no_error(monkeypatch, capsys):
     monkeypatch.setattr(bench, "measure", interrupt)
     assert bench.main(["--quick"]) == 130
     assert "Interrupted: nothing was written" in capsys.readouterr().err
+
+
+def test_the_profile_names_the_matrix_products_first(capsys):
+    table = bench.profile(bench.Case(num_steps=5, batch_size=16, num_hiddens=128), rounds=2)
+    head, *rows = table.splitlines()
+    assert "ms a step" in head
+    assert {"aten::mm", "aten::addmm_"} <= {row.split()[0] for row in rows}
+    shares = [float(row.split("%")[0].split()[-1]) for row in rows]
+    assert shares == sorted(shares, reverse=True)
+    assert 50 < sum(shares) <= 101

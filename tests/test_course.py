@@ -342,7 +342,7 @@ def test_test_runs_everything_on_two_workers_with_one_thread_each(course, called
     assert course.main(["test", "-k", "gates", "-x"]) == 7
     ((command, env),) = called
     assert command[3:5] == ["--nbval", "--nbval-current-env"]
-    assert command[5:] == [*course.PARALLEL, "tests", "notebooks", "-k", "gates", "-x"]
+    assert command[5:] == [*course.PARALLEL, "notebooks", "tests", "-k", "gates", "-x"]
     assert env["OMP_NUM_THREADS"] == env["MKL_NUM_THREADS"] == "1"
 
 

@@ -85,7 +85,7 @@ def test_the_classic_names_are_public():
 
 
 def test_the_names_of_the_gates_are_public():
-    gates = {"Force", "GateTrace", "trace_gates", "force_gates", "continue_text", "half_life"}
+    gates = {"Force", "GateTrace", "trace_gates", "force_gates", "write_on", "half_lives"}
     assert gates | {"load_pretrained"} <= set(gru_helpers.__all__)
 
 

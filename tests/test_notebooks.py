@@ -31,7 +31,7 @@ FOOTER = ("Summary", "Exercises", "Next")
 # by their full names, since gru_helpers.gru as an attribute is the function
 MODULES = [
     importlib.import_module(f"gru_helpers.{name}")
-    for name in ("dataset", "gru", "models", "trainer")
+    for name in ("dataset", "gru", "models", "trainer", "bptt")
 ]
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -437,6 +437,9 @@ TAUGHT = [
     ("03", "gru"),
     ("04", "grad_clipping"),
     ("05", "gru_switched"),
+    ("07", "gru_forward"),
+    ("07", "gru_step_backward"),
+    ("07", "gru_backward"),
 ]
 
 
