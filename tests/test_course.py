@@ -432,7 +432,7 @@ def test_misuse_is_told_on_stderr_and_exits_with_2(course, line, words):
     assert not course.VENV.exists()
 
 
-COMMANDS = ["", "lab", "test", "run", "lint", "checkpoint", "setup", "clean"]
+COMMANDS = ["", "lab", "test", "run", "lint", "bench", "speedrun", "checkpoint", "setup", "clean"]
 
 
 def test_every_command_is_listed(course):

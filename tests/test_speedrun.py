@@ -55,7 +55,7 @@ def test_a_run_is_the_same_from_the_same_seed(recipe, corpus, vocab):
 
 
 def test_the_taught_loop_and_the_fast_one_are_one_recipe(corpus, vocab):
-    recipes = [replace(recipe, num_epochs=3) for recipe in (TAUGHT, FAST)]
+    recipes = [replace(recipe, num_epochs=3, offset=0) for recipe in (TAUGHT, FAST)]
     taught, fast = (train_once(recipe, corpus, vocab, seed=1)["perplexity"] for recipe in recipes)
     assert taught == pytest.approx(fast, rel=1e-4)
 
