@@ -469,8 +469,8 @@ def bench(options, torch_index):
     """Time one training step of the taught loop, nn.GRU, the fast GRU and the floor.
 
     Prints a table, and writes build/bench/times.json and times.png. --seconds N, --threads N and
-    --quick choose how much of it; --profile shows where the fast GRU's time goes instead. Close
-    other programs first.
+    --quick choose how much of it; --profile shows where the fast GRU's time goes instead, and
+    --record also writes data/bench.json, which notebook 07 draws. Close other programs first.
     """
     setup(torch_index)
     return call([PYTHON, "-m", "gru_helpers.bench", *options])

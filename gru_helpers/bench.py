@@ -27,6 +27,7 @@ import torch
 from torch import nn
 
 from .bptt import GRU, free_memory
+from .dataset import data_dir
 from .gru import get_params, gru, init_gru_state
 from .models import RNNModelScratch, params_to_nn_gru
 
@@ -36,6 +37,7 @@ TAUGHT, TORCH, FAST, FAST_AFTER, FLOOR = (
 )
 RATIOS = ((TAUGHT, FAST), (TORCH, FAST), (TORCH, FAST_AFTER), (FAST, FLOOR))
 WARM_UP, LEAST_ROUNDS = 2, 3
+RECORD = "bench.json"  # in data/, the record that notebook 07 draws
 
 
 @dataclass(frozen=True)
@@ -296,6 +298,7 @@ def main(arguments=None) -> int:
     parser.add_argument(
         "--profile", action="store_true", help="show where the fast GRU spends its time instead"
     )
+    parser.add_argument("--record", action="store_true", help="also write data/bench.json")
     parser.add_argument("--folder", type=Path, default=Path("build", "bench"), help="for the files")
     options = parser.parse_args(arguments)
     if not options.seconds > 0:
@@ -312,7 +315,10 @@ def main(arguments=None) -> int:
         if options.profile:
             print(profile(Case()))
         else:
-            run(cases_of(sweeps), seconds, options.folder)
+            report = run(cases_of(sweeps), seconds, options.folder)
+            if options.record:
+                text = json.dumps(report, indent=1) + "\n"
+                (data_dir() / RECORD).write_text(text, encoding="utf-8")
     except KeyboardInterrupt:
         print("\nInterrupted: nothing was written.", file=sys.stderr)
         return 130

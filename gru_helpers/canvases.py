@@ -124,16 +124,6 @@ class Canvas:
         return buffer.getvalue()
 
 
-def smaller(png: bytes) -> bytes:
-    """The same picture in at most 256 colours: a third of the bytes, for where it is kept."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    image = Image.open(io.BytesIO(png)).quantize(256, dither=Image.Dither.NONE)
-    image.save(buffer, format="png", optimize=True)
-    return buffer.getvalue()
-
-
 def place(axes, x: float, y: float) -> tuple[float, float]:
     """The pixels, from the lower left corner of the figure, of a point of ``axes``."""
     return tuple(axes.transData.transform((x, y)))

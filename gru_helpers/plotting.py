@@ -18,6 +18,7 @@ COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY)
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 GREY = "#767676"
 DPI = 110
+LARGE = 70_000  # bytes of a picture; a notebook keeps it as text, a third longer
 
 
 def new_figure(width: float = 7.5, height: float = 4.0):
@@ -73,9 +74,25 @@ class Picture:
         return {"image/png": self.png, "text/plain": self.alt}, {"image/png": facts}
 
 
+def smaller(png: bytes) -> bytes:
+    """The same picture in at most 256 colours: a third of the bytes, for where it is kept."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    image = Image.open(io.BytesIO(png)).quantize(256, dither=Image.Dither.NONE)
+    image.save(buffer, format="png", optimize=True)
+    return buffer.getvalue()
+
+
 def show(figure, alt: str) -> Picture:
-    """``figure`` as a ``Picture``; as the last line of a cell it is displayed."""
-    return Picture(figure, alt)
+    """``figure`` as a ``Picture``; as the last line of a cell it is displayed.
+
+    A large one is kept in at most 256 colours, so that the notebook stays small.
+    """
+    picture = Picture(figure, alt)
+    if len(picture.png) > LARGE:
+        picture.png = smaller(picture.png)
+    return picture
 
 
 class LivePicture:

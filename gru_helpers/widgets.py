@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass
 
-from .canvases import GateCanvas, MinibatchCanvas, OneUnitCanvas, gate_picture, no_picture, smaller
+from .canvases import GateCanvas, MinibatchCanvas, OneUnitCanvas, gate_picture, no_picture
 from .gates import (
     GATES,
     ORDERS,
@@ -23,7 +23,7 @@ from .gates import (
     unit_order,
     write_on,
 )
-from .plotting import Picture
+from .plotting import Picture, smaller
 
 TEXT_LIMIT = 300  # characters that the gate explorer takes
 WRITTEN = 50  # characters that the model goes on to write
@@ -351,7 +351,7 @@ class GateExplorer(Explorer):
         ]
 
     def _arranged(self) -> list:
-        """The controls in four rows, which wrap where the window is narrow."""
+        """The controls in rows, which wrap where the window is narrow."""
         from ipywidgets import HBox
 
         rows = (

@@ -8,6 +8,7 @@ import torch
 
 from gru_helpers import bench, params_from_nn_gru
 from gru_helpers.bench import FAST, FAST_AFTER, FLOOR, TAUGHT, TORCH, Case
+from gru_helpers.dataset import data_dir
 from gru_helpers.plotting import to_png
 
 TINY = Case(num_steps=3, batch_size=2, num_hiddens=4, vocab_size=5)
@@ -164,3 +165,22 @@ def test_the_profile_names_the_matrix_products_first(capsys):
     shares = [float(row.split("%")[0].split()[-1]) for row in rows]
     assert shares == sorted(shares, reverse=True)
     assert 50 < sum(shares) <= 101
+
+
+def test_the_record_is_kept_on_request(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench, "cases_of", lambda sweeps: [TINY])
+    monkeypatch.setattr(bench, "data_dir", lambda: tmp_path)
+    options = ["--quick", "--seconds", "0.1", "--folder", str(tmp_path)]
+    assert bench.main(options) == 0
+    assert not (tmp_path / bench.RECORD).exists()
+    assert bench.main([*options, "--record"]) == 0
+    assert json.loads((tmp_path / bench.RECORD).read_text())["cases"][0]["num_steps"] == 3
+
+
+def test_the_record_that_came_with_the_course_is_whole():
+    record = json.loads((data_dir() / bench.RECORD).read_text(encoding="utf-8"))
+    sizes = [tuple(case[name] for name in bench.SWEEPS) for case in record["cases"]]
+    cases = bench.cases_of(bench.SWEEPS)
+    assert sizes == [tuple(getattr(case, name) for name in bench.SWEEPS) for case in cases]
+    assert record["device"]
+    assert record["threads"] >= 1

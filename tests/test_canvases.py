@@ -47,10 +47,10 @@ from gru_helpers.canvases import (
     page_of,
     perplexity_words,
     place,
-    smaller,
     visible,
 )
 from gru_helpers.gates import GATES, ORDERS, trace_minibatch, unit_order
+from gru_helpers.plotting import smaller
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -92,7 +92,8 @@ def test_the_names_of_the_gates_are_public():
 @pytest.mark.parametrize(
     ("module", "may_import"),
     [("dataset", set()), ("gru", set()), ("models", {"dataset", "gru"}),
-     ("bptt", {"gru", "models"}), ("bench", {"bptt", "gru", "models", "plotting"}),
+     ("bptt", {"gru", "models"}), ("bench", {"bptt", "dataset", "gru", "models", "plotting"}),
+     ("speedrun", {"bench", "bptt", "dataset", "gru", "models", "trainer"}),
      ("trainer", {"dataset", "gru", "models", "plotting"}), ("plotting", set()),
      ("gates", {"dataset", "gru", "models"}),
      ("pretrained", {"dataset", "gru", "models", "trainer"}),

@@ -265,3 +265,20 @@ def test_training_draws_nothing_where_nobody_looks(screen, vocab):
     data = SeqDataLoader(vocab[list("time after time " * 8)], vocab, 2, 10)
     train(model, data, vocab, 1, 1.0, progress=False)
     assert screen.outputs == []
+
+
+def test_a_large_picture_is_kept_in_fewer_colours():
+    import numpy as np
+
+    def speckled(size):
+        figure = plotting.new_figure()
+        noise = np.random.default_rng(0).random((size, size))
+        figure.add_subplot().imshow(noise, interpolation="nearest")
+        return figure
+
+    small, large = (plotting.show(speckled(size), "Speckles.") for size in (3, 300))
+    assert small.png == plotting.to_png(speckled(3))
+    whole = plotting.to_png(speckled(300))
+    assert len(whole) > plotting.LARGE
+    assert large.png == plotting.smaller(whole)
+    assert len(large.png) < len(whole) / 2

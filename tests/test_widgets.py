@@ -34,9 +34,9 @@ from gru_helpers.canvases import (
     one_unit_states,
     one_unit_step,
     one_unit_words,
-    smaller,
 )
 from gru_helpers.gates import GATES, ORDERS, trace_minibatch
+from gru_helpers.plotting import smaller
 from gru_helpers.widgets import (
     TEXT,
     TEXT_LIMIT,
