@@ -7,7 +7,8 @@ carried along each row from zero, nothing averaged while the weights moved. A re
 schedule has arrived at the first epoch after which that is 1.1 or less; one with a schedule runs
 the epochs that it says. The seconds are those of training; measuring is not counted.
 
-``LOG`` is the laboratory book: each recipe adds one change to the one before. Results go to
+``LOG`` is the laboratory book: each recipe changes the one before in the way that its label says,
+with rate and number of epochs fitted anew where that was needed. Results go to
 ``build/speedrun/speedrun.json``; with ``--record`` also to ``data/speedrun.json``, from which
 notebook 07 tells the story.
 """
