@@ -4,39 +4,55 @@ The names below are enough to run the whole lesson. Figures are in ``gru_helpers
 sliders in ``gru_helpers.widgets``; these are imported only when they are asked for.
 """
 
-from .bptt import GRU, GRUFunction, fast_gru, gru_backward, gru_forward, gru_step_backward
+from .bptt import gru_backward, gru_forward, gru_step_backward
+from .corpus import CorpusError, normalize
 from .dataset import (
-    CorpusError,
     SeqDataLoader,
     Vocab,
     load_corpus_time_machine,
     load_data_time_machine,
     load_train_heldout,
-    normalize,
 )
-from .gates import Force, GateTrace, force_gates, half_lives, trace_gates, write_on
-from .gru import PARAM_NAMES, get_params, gru, gru_switched, init_gru_state
+from .equations import (
+    PARAM_NAMES,
+    get_params,
+    gru,
+    gru_step,
+    gru_switched,
+    init_gru_state,
+    unroll,
+)
+from .fast import FastGRUModel, GRUFunction, fast_gru
+from .gates import Clamp, GateTrace, clamp_gates, continue_text, half_lives, trace_gates
 from .models import (
     CheckpointError,
     RNNModel,
     RNNModelScratch,
     load_checkpoint,
-    params_from_nn_gru,
-    params_to_nn_gru,
+    params_from_rnn_model,
+    params_to_rnn_model,
     save_checkpoint,
     try_gpu,
 )
 from .pretrained import load_pretrained
-from .trainer import History, TrainingError, evaluate_perplexity, grad_clipping, predict, train
+from .trainer import (
+    History,
+    TrainingError,
+    detach_state,
+    evaluate_perplexity,
+    grad_clipping,
+    predict,
+    train,
+)
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
-    "GRU",
     "PARAM_NAMES",
     "CheckpointError",
+    "Clamp",
     "CorpusError",
-    "Force",
+    "FastGRUModel",
     "GRUFunction",
     "GateTrace",
     "History",
@@ -45,14 +61,17 @@ __all__ = [
     "SeqDataLoader",
     "TrainingError",
     "Vocab",
+    "clamp_gates",
+    "continue_text",
+    "detach_state",
     "evaluate_perplexity",
     "fast_gru",
-    "force_gates",
     "get_params",
     "grad_clipping",
     "gru",
     "gru_backward",
     "gru_forward",
+    "gru_step",
     "gru_step_backward",
     "gru_switched",
     "half_lives",
@@ -63,12 +82,12 @@ __all__ = [
     "load_pretrained",
     "load_train_heldout",
     "normalize",
-    "params_from_nn_gru",
-    "params_to_nn_gru",
+    "params_from_rnn_model",
+    "params_to_rnn_model",
     "predict",
     "save_checkpoint",
     "trace_gates",
     "train",
     "try_gpu",
-    "write_on",
+    "unroll",
 ]

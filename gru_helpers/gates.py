@@ -1,24 +1,35 @@
-"""Every gate of a trained GRU at every step of a text, as plain tensors, and gates held by force.
+"""Every gate of a trained GRU at every step of a text, as plain tensors, and gates clamped.
 
 ``trace_gates`` reads a text character by character, as ``predict`` does, and keeps what the
-equations compute on the way. A ``Force`` replaces a gate, the candidate or the state, in all units
-or in some, at all steps or in a range, and the model goes on with what it was given.
+equations compute on the way. A ``Clamp`` holds a gate, the candidate or the state at a value, in
+all units or in some, at all steps or in a range, and the model continues with what it was given.
 """
 
 from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from .dataset import Vocab, text_ids
-from .gru import check_gru_params, check_gru_state
-from .models import RNNModel, check_token_ids, params_from_nn_gru
+from ._validate import (
+    check_choice,
+    check_count,
+    check_gru_params,
+    check_gru_state,
+    check_token_ids,
+    check_vocab_size,
+)
+from .dataset import Vocab, encode_text
+from .equations import gru_step
+from .models import RNNModel, params_from_rnn_model
 
-# what a trace holds and a Force may replace, in words, with the range of its values
+# what a trace holds and a Clamp may replace, in words, with the range of its values
 GATES = {
     "Z": ("update gate z", 0.0, 1.0),
     "R": ("reset gate r", 0.0, 1.0),
@@ -29,30 +40,29 @@ ORDERS = ("index", "half-life", "mean z", "variance")
 
 
 @dataclass(frozen=True, eq=False)
-class Force:
+class Clamp:
     """A gate held at a value: ``gate`` is ``"Z"``, ``"R"``, ``"H_tilde"`` or ``"H"``.
 
     ``value`` is a number, or a tensor ``(num_hiddens,)`` with one for each unit. ``units`` are the
     numbers of the units that are held (``None``: all). It acts on the steps from ``start`` up to,
-    not including, ``stop`` (``None``: to the end, and in the text that the model goes on to
-    write). Raises ``ValueError`` for a gate that is not known, a value outside its range, and
-    steps that are none.
+    not including, ``stop`` (``None``: to the end, and in the text that the model generates after
+    it). Raises ``ValueError`` for an unknown gate, a value outside its range, and an empty range
+    of steps.
     """
 
     gate: str
-    value: float | torch.Tensor
-    units: tuple[int, ...] | None = None
+    value: float | Sequence[float] | Tensor
+    units: Iterable[int] | None = None
     start: int = 0
     stop: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Refuse what makes no sense for any model; lists become tensors and tuples."""
-        if self.gate not in GATES:
-            raise ValueError(f"gate={self.gate!r} is not known: use one of {', '.join(GATES)}.")
+        check_choice("gate", self.gate, tuple(GATES))
         _, low, high = GATES[self.gate]
         value = self.value
         try:
-            if not isinstance(value, (int, float, torch.Tensor)):
+            if not isinstance(value, (int, float, Tensor)):
                 value = torch.tensor(value, dtype=torch.float64)
             exact = torch.as_tensor(value, dtype=torch.float64)
             fits = bool(((exact >= low) & (exact <= high)).all())
@@ -60,8 +70,8 @@ class Force:
             fits = False
         if not fits:
             raise ValueError(
-                f"{self.gate} cannot be held at {self.value!r:.60}: give values from {low:g} to "
-                f"{high:g}."
+                f"{self.gate} must be clamped to values from {low:g} to {high:g}, got "
+                f"{self.value!r:.60}."
             )
         object.__setattr__(self, "value", value)
         if self.units is not None:
@@ -69,38 +79,33 @@ class Force:
                 units = tuple(operator.index(unit) for unit in self.units)
             except (TypeError, RuntimeError):
                 raise ValueError(
-                    f"units={self.units!r:.60} are no units: give their numbers, such as (3, 17)."
+                    f"units must be the numbers of units, such as (3, 17), got {self.units!r:.60}."
                 ) from None
             object.__setattr__(self, "units", units)
         last = math.inf if self.stop is None else self.stop
         if not 0 <= self.start < last:
             raise ValueError(
-                f"start={self.start}, stop={self.stop} hold no step: give 0 <= start < stop."
+                "A clamp must act on at least one step, 0 <= start < stop, got "
+                f"start={self.start} and stop={self.stop}."
             )
 
     @classmethod
-    def mean(cls, trace: GateTrace, gate: str, **where) -> Force:
+    def mean(cls, trace: GateTrace, gate: str, **where: Any) -> Clamp:
         """Hold ``gate`` at each unit's own mean over the text of ``trace``."""
-        return cls(gate, _of(trace, gate).mean(dim=0), **where)
+        check_choice("gate", gate, tuple(GATES))
+        return cls(gate, getattr(trace, gate).mean(dim=0), **where)
 
     @classmethod
-    def frozen(cls, trace: GateTrace, gate: str, step: int, **where) -> Force:
+    def frozen(cls, trace: GateTrace, gate: str, step: int, **where: Any) -> Clamp:
         """Hold ``gate``, from ``step`` on, at the values that it has there in ``trace``."""
-        values = _of(trace, gate)
-        _check_step(step, len(values))
-        return cls(gate, values[step], **{"start": step, **where})
-
-
-def _of(trace: GateTrace, gate: str) -> torch.Tensor:
-    """The values of ``gate`` in ``trace``."""
-    if gate not in GATES:
-        raise ValueError(f"gate={gate!r} is not known: use one of {', '.join(GATES)}.")
-    return getattr(trace, gate)
+        check_choice("gate", gate, tuple(GATES))
+        _check_step(step, len(trace))
+        return cls(gate, getattr(trace, gate)[step], **{"start": step, **where})
 
 
 def _check_step(step: int, num_steps: int) -> None:
     if not 0 <= step < num_steps:
-        raise ValueError(f"step={step} is not in the text: its steps are 0 to {num_steps - 1}.")
+        raise ValueError(f"step must lie between 0 and {num_steps - 1}, got {step}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,21 +115,21 @@ class GateTrace:
     ``Z``, ``R``, ``H_tilde`` and ``H`` are ``(num_steps, num_hiddens)``; ``probabilities``,
     ``(num_steps, vocab_size)``, are those of the next character; ``losses``, ``(num_steps - 1,)``,
     are ``-ln`` of the probability that the character which did follow was given, in nats.
-    ``force`` says what was held, and ``unforced`` is the trace without it (``None`` if nothing
+    ``clamps`` says what was held, and ``baseline`` is the trace without it (``None`` if nothing
     was). ``H_start`` is the state before the first character, ``(num_hiddens,)``.
     """
 
     text: str
-    ids: torch.Tensor
-    H_start: torch.Tensor
-    Z: torch.Tensor
-    R: torch.Tensor
-    H_tilde: torch.Tensor
-    H: torch.Tensor
-    probabilities: torch.Tensor
-    losses: torch.Tensor
-    force: tuple[Force, ...] = ()
-    unforced: GateTrace | None = field(default=None, repr=False)
+    ids: Tensor
+    H_start: Tensor
+    Z: Tensor
+    R: Tensor
+    H_tilde: Tensor
+    H: Tensor
+    probabilities: Tensor
+    losses: Tensor
+    clamps: tuple[Clamp, ...] = ()
+    baseline: GateTrace | None = field(default=None, repr=False)
 
     @property
     def perplexity(self) -> float:
@@ -138,137 +143,120 @@ class GateTrace:
 
     def __repr__(self) -> str:
         """Its size, what is held, and the perplexity."""
-        held = f", {len(self.force)} forced" if self.force else ""
+        held = f", {len(self.clamps)} clamped" if self.clamps else ""
         return (
             f"GateTrace: {len(self)} steps, {self.Z.shape[1]} units{held}, perplexity "
             f"{self.perplexity:.2f}"
         )
 
 
-# --- the equations, one step at a time --------------------------------------------------------
+# --- the equations, one step at a time ----------------------------------------------------------
 
 
-class _Equations:
-    """The weights of a model, ready to be run one character at a time, with or without force."""
+class _Cell:
+    """The weights of a model, ready to run one step at a time, with or without clamps."""
 
-    def __init__(self, model):
+    def __init__(self, model: nn.Module):
         """Take the weights from a scratch model or from ``nn.GRU``; refuse anything else."""
         if isinstance(model, RNNModel) and isinstance(model.rnn, nn.GRU):
-            if model.rnn.num_layers * model.num_directions > 1:
-                raise ValueError(
-                    f"This nn.GRU has num_layers={model.rnn.num_layers} and bidirectional="
-                    f"{model.rnn.bidirectional}; expected 1 and False, since each layer and each "
-                    "direction has gates of its own."
-                )
-            params = params_from_nn_gru(model, reset="after")
+            params = params_from_rnn_model(model, reset_after=True)
         elif not isinstance(model, RNNModel) and hasattr(model, "params"):
             params = list(model.params)
             check_gru_params(params)
         elif isinstance(model, nn.GRU):
             raise ValueError(
-                "This is a bare nn.GRU, which does not predict characters: wrap it in "
+                "The model must predict characters, got a bare nn.GRU: wrap it in "
                 "RNNModel(layer, vocab_size) and train that."
             )
         else:
             layer = getattr(model, "rnn", model)
             raise ValueError(
-                f"This model is built on {type(layer).__name__}, which has no update and reset "
-                "gate: give a scratch GRU, or an RNNModel around nn.GRU."
+                "The model must have an update and a reset gate (a scratch GRU, or an RNNModel "
+                f"around nn.GRU), got one built on {type(layer).__name__}."
             )
-        params = [p.detach() for p in params]
-        if not all(bool(p.isfinite().all()) for p in params):
+        self.params = [p.detach() for p in params]
+        if not all(bool(p.isfinite().all()) for p in self.params):
             raise ValueError(
-                "This model has weights that are not finite numbers: its training went wrong, so "
+                "The model has weights that are not finite numbers: its training went wrong, so "
                 "load or train another."
             )
-        W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, W_hq, b_q, *b_hn = params
-        # a one-hot vector times a matrix is a row of it, so the biases can be added beforehand
-        self.from_x = (W_xz + b_z, W_xr + b_r, W_xh + b_h)  # (vocab_size, num_hiddens) each
-        self.from_h = (W_hz, W_hr, W_hh)
-        self.output = (W_hq, b_q)
-        self.b_hn = b_hn[0] if b_hn else None
-        self.num_hiddens, self.vocab_size = W_hz.shape[0], W_xz.shape[0]
-        self.like = W_hz
+        self.vocab_size, self.num_hiddens = self.params[0].shape
+        self.reset_after = len(params) == 12
 
-    def prepare(self, force) -> list[tuple]:
-        """``force`` as tensors of this model; refuses values and units that do not fit it."""
+    def one_hot(self, ids: Tensor) -> Tensor:
+        """Token ids as one-hot vectors of the parameters' type."""
+        return F.one_hot(ids, self.vocab_size).to(self.params[0])
+
+    def logits(self, H: Tensor) -> Tensor:
+        """The scores of the next character, ``(..., vocab_size)``."""
+        return H @ self.params[9] + self.params[10]
+
+    def initial_state(self, state: Sequence[Tensor] | Tensor | None) -> Tensor:
+        """The state before the first character, ``(num_hiddens,)``."""
+        if state is None:
+            return torch.zeros_like(self.params[2])
+        H = state[0] if isinstance(state, (tuple, list)) and len(state) == 1 else state
+        if not isinstance(H, Tensor) or H.numel() != self.num_hiddens or H.isnan().any():
+            found = f"shape {tuple(H.shape)}" if isinstance(H, Tensor) else f"{H!r:.60}"
+            raise ValueError(
+                f"The state must be one row of {self.num_hiddens} numbers, as "
+                f"begin_state(1, device) gives it, got {found}."
+            )
+        return H.detach().to(self.params[0]).reshape(-1)
+
+    def prepare(self, clamps: Iterable[Clamp]) -> list[tuple]:
+        """``clamps`` as tensors of this model; refuses values and units that do not fit it."""
+        like = self.params[2]
         prepared = []
-        for f in force:
-            value = torch.as_tensor(f.value, dtype=self.like.dtype, device=self.like.device)
+        for c in clamps:
+            value = torch.as_tensor(c.value, dtype=like.dtype, device=like.device)
             if value.shape not in ((), (self.num_hiddens,)):
                 raise ValueError(
-                    f"The value for {f.gate} has shape {tuple(value.shape)}; expected a number, or "
-                    f"({self.num_hiddens},), one for each unit."
+                    f"The value for {c.gate} must be a number, or have shape "
+                    f"({self.num_hiddens},), one for each unit, got {tuple(value.shape)}."
                 )
-            mask = torch.ones(self.num_hiddens, dtype=torch.bool, device=self.like.device)
-            if f.units is not None:
-                wrong = [u for u in f.units if not 0 <= u < self.num_hiddens]
-                if wrong or not f.units:
+            mask = torch.ones_like(like, dtype=torch.bool)
+            if c.units is not None:
+                units = list(c.units)
+                if not units or not all(0 <= u < self.num_hiddens for u in units):
                     raise ValueError(
-                        f"units={tuple(f.units)!r:.60} cannot be held: this model's units are 0 to "
-                        f"{self.num_hiddens - 1}."
+                        f"units must lie between 0 and {self.num_hiddens - 1}, at least one, got "
+                        f"{tuple(units)!r:.60}."
                     )
                 mask = torch.zeros_like(mask)
-                mask[list(f.units)] = True
-            stop = math.inf if f.stop is None else f.stop
-            prepared.append((f.gate, value, mask, f.start, stop))
+                mask[units] = True
+            stop = math.inf if c.stop is None else c.stop
+            prepared.append((c.gate, value, mask, c.start, stop))
         return prepared
 
-    def step(self, idx, H, force, t: int):
-        """One character: Z, R, H_tilde and the new H, each of the shape of ``H``.
+    def step(self, X: Tensor, H: Tensor, prepared: Sequence[tuple], t: int) -> tuple[Tensor, ...]:
+        """``gru_step`` at step ``t``: Z, R, H_tilde and the new H, each of the shape of ``H``."""
+        active = [held[:3] for held in prepared if held[3] <= t < held[4]]
 
-        ``idx`` is an id, with H ``(num_hiddens,)``, or one id for each row of H.
-        """
-
-        def held(gate, values):
-            for which, value, mask, start, stop in force:
-                if which == gate and start <= t < stop:
+        def clamp(name: str, values: Tensor) -> Tensor:
+            for gate, value, mask in active:
+                if gate == name:
                     values = torch.where(mask, value, values)
             return values
 
-        W_hz, W_hr, W_hh = self.from_h
-        X_z, X_r, X_h = (W[idx] for W in self.from_x)
-        Z = held("Z", torch.sigmoid(X_z + H @ W_hz))
-        R = held("R", torch.sigmoid(X_r + H @ W_hr))
-        if self.b_hn is None:
-            H_tilde = torch.tanh(X_h + (R * H) @ W_hh)
-        else:
-            H_tilde = torch.tanh(X_h + R * (H @ W_hh + self.b_hn))
-        H_tilde = held("H_tilde", H_tilde)
-        return Z, R, H_tilde, held("H", Z * H + (1 - Z) * H_tilde)
-
-    def logits(self, H):
-        """The scores of the next character, ``(..., vocab_size)``."""
-        W_hq, b_q = self.output
-        return H @ W_hq + b_q
-
-    def start(self, state):
-        """The state before the first character, ``(num_hiddens,)``."""
-        if state is None:
-            return torch.zeros_like(self.like[0])
-        H = state[0] if isinstance(state, (tuple, list)) and len(state) == 1 else state
-        if not isinstance(H, torch.Tensor) or H.numel() != self.num_hiddens or H.isnan().any():
-            found = (
-                f"has shape {tuple(H.shape)}" if isinstance(H, torch.Tensor) else f"is {H!r:.60}"
-            )
-            raise ValueError(
-                f"The state {found}; expected one row of {self.num_hiddens} numbers, as "
-                "begin_state(1, device) gives it."
-            )
-        return H.detach().to(self.like).reshape(-1)
+        return gru_step(
+            X, H, self.params, reset_after=self.reset_after, clamp=clamp if active else None
+        )
 
     @torch.no_grad()
-    def run(self, ids, H, force):
-        """Read all of ``ids`` from the state ``H``: four tensors, one row for each step."""
-        trail = []
-        for t, idx in enumerate(ids):
-            trail.append(self.step(idx, H, force, t))
-            H = trail[-1][-1]
-        return tuple(torch.stack(part) for part in zip(*trail, strict=True))
+    def run(self, ids: Tensor, H: Tensor, prepared: Sequence[tuple] = ()) -> tuple[Tensor, ...]:
+        """Read all of ``ids`` from the state ``H``: Z, R, H_tilde and H, one row for each step."""
+        steps = []
+        for t, X in enumerate(self.one_hot(ids)):
+            steps.append(self.step(X, H, prepared, t))
+            H = steps[-1][-1]
+        return tuple(torch.stack(part) for part in zip(*steps, strict=True))
 
 
 @torch.no_grad()
-def _prove(model, equations: _Equations, ids, before, after) -> float:
+def _compare_with_model(
+    model: nn.Module, cell: _Cell, ids: Tensor, before: Tensor, after: Tensor
+) -> float:
     """Hold states that were computed here against the model's own, one step at a time.
 
     ``ids`` are any number of characters, ``before`` and ``after`` the states around each, one row
@@ -277,8 +265,8 @@ def _prove(model, equations: _Equations, ids, before, after) -> float:
     rounding: the model then computes something other than the equations of this course.
     """
     state = before[None] if isinstance(model, RNNModel) else before
-    theirs, (state,) = model(ids[:, None], (state,))
-    pairs = ((after, state.reshape(after.shape)), (equations.logits(after), theirs))
+    logits, (state,) = model(ids[:, None], (state,))
+    pairs = ((after, state.reshape(after.shape)), (cell.logits(after), logits))
     gap = max(
         ((a - b).abs().max() / b.abs().max().clamp_min(torch.finfo(b.dtype).tiny)).item()
         for a, b in pairs
@@ -291,95 +279,105 @@ def _prove(model, equations: _Equations, ids, before, after) -> float:
     return gap
 
 
-def _before(H_start, H):
+def _states_before(H_start: Tensor, H: Tensor) -> Tensor:
     """The states before each step, given the first and those after each step."""
     return torch.cat([H_start[None], H[:-1]])
 
 
-def trace_gates(model, text: str, vocab: Vocab, force=(), state=None) -> GateTrace:
+def trace_gates(
+    model: nn.Module,
+    text: str,
+    vocab: Vocab,
+    clamps: Clamp | Iterable[Clamp] = (),
+    state: Sequence[Tensor] | Tensor | None = None,
+) -> GateTrace:
     """Read ``text`` with ``model`` and keep every gate at every step: a ``GateTrace``.
 
     ``model`` is a scratch GRU or an ``RNNModel`` around a one-layer ``nn.GRU``. ``nn.GRU`` does
     not give its gates away, so they are computed from its weights (equations: documentation of
     ``torch.nn.GRU``), and the states are held against its own outputs. ``text`` is normalised as
-    the corpus is. ``force`` is a ``Force`` or several; where two hold the same unit at the same
+    the corpus is. ``clamps`` is a ``Clamp`` or several; where two hold the same unit at the same
     step, the later one counts. ``state`` (default: zeros) is that before the first character.
 
     Raises ``ValueError`` for an empty text, characters or a vocabulary that the model does not
-    know, a model without gates, one whose outputs are not those of the equations, and a ``force``
-    that does not fit the model.
+    know, a model without gates, one whose outputs are not those of the equations, and clamps that
+    do not fit the model.
     """
-    check_traceable(model, vocab)
-    ids = text_ids(text, vocab)
-    text, equations = "".join(vocab.to_tokens(ids)), _Equations(model)
-    H_start = equations.start(state)
-    parts = equations.run(ids, H_start, ())
-    before = _before(H_start, parts[-1])
-    _prove(model, equations, torch.tensor(ids, device=before.device), before, parts[-1])
-    trace = _pack(equations, text, ids, H_start, parts)
-    force = _several(force)
-    return force_gates(model, trace, force) if force else trace
+    cell = check_traceable(model, vocab)
+    ids = torch.tensor(encode_text(text, vocab), device=cell.params[0].device)
+    H_start = cell.initial_state(state)
+    steps = cell.run(ids, H_start)
+    before = _states_before(H_start, steps[-1])
+    _compare_with_model(model, cell, ids, before, steps[-1])
+    trace = _pack(cell, "".join(vocab.to_tokens(ids)), ids, H_start, steps)
+    clamps = _as_tuple(clamps)
+    return clamp_gates(model, trace, clamps) if clamps else trace
 
 
-def force_gates(model, trace: GateTrace, force) -> GateTrace:
-    """What ``model`` does on the text of ``trace`` while ``force`` (a ``Force``, or several) acts.
+def clamp_gates(
+    model: nn.Module, trace: GateTrace, clamps: Clamp | Iterable[Clamp]
+) -> GateTrace:
+    """What ``model`` does on the text of ``trace`` while ``clamps`` (one or several) act.
 
-    The result has the plain trace beside it, as ``unforced``. Raises ``ValueError`` for a ``force``
-    that does not fit the model or the text.
+    The result has the plain trace beside it, as ``baseline``. Raises ``ValueError`` for clamps
+    that do not fit the model or the text.
     """
-    plain, force = trace.unforced or trace, _several(force)
-    equations = _equations_of(model, plain)
-    prepared = equations.prepare(force)
-    for f in force:
-        if f.start >= len(plain):
+    baseline, clamps = trace.baseline or trace, _as_tuple(clamps)
+    cell = _cell_of(model, baseline)
+    prepared = cell.prepare(clamps)
+    for c in clamps:
+        if c.start >= len(baseline):
             raise ValueError(
-                f"{f.gate} is held from step {f.start} on, and the text has steps 0 to "
-                f"{len(plain) - 1}: choose an earlier start."
+                f"The start of a clamp must lie in the text, steps 0 to {len(baseline) - 1}, got "
+                f"{c.start}."
             )
-    ids = plain.ids.tolist()
-    parts = equations.run(ids, plain.H_start, prepared)
-    return _pack(equations, plain.text, ids, plain.H_start, parts, force=force, unforced=plain)
-
-
-def _equations_of(model, trace: GateTrace) -> _Equations:
-    """The equations of the model that a trace is of; refuses a model of another size."""
-    equations = _Equations(model)
-    sizes = trace.H.shape[1], trace.probabilities.shape[1]
-    if sizes != (equations.num_hiddens, equations.vocab_size):
-        raise ValueError(
-            f"The trace has {sizes[0]} units and {sizes[1]} tokens, and this model "
-            f"{equations.num_hiddens} and {equations.vocab_size}: give the model that was traced."
-        )
-    return equations
-
-
-def _several(force) -> tuple[Force, ...]:
-    return (force,) if isinstance(force, Force) else tuple(force)
-
-
-def check_traceable(model, vocab: Vocab) -> None:
-    """Raise ``ValueError`` for a model that has no gates, or that ``vocab`` does not belong to."""
-    equations = _Equations(model)
-    if equations.vocab_size != len(vocab):
-        raise ValueError(_other_vocabulary(vocab, equations))
-
-
-def _other_vocabulary(vocab: Vocab, equations: _Equations) -> str:
-    return (
-        f"The vocabulary has {len(vocab)} tokens and the model {equations.vocab_size}: use the "
-        "vocabulary that the model was trained with."
+    H_start = baseline.H_start
+    steps = cell.run(baseline.ids, H_start, prepared)
+    return _pack(
+        cell, baseline.text, baseline.ids, H_start, steps, clamps=clamps, baseline=baseline
     )
 
 
-def _pack(equations, text, ids, H_start, parts, **more) -> GateTrace:
+def _cell_of(model: nn.Module, trace: GateTrace) -> _Cell:
+    """The cell of the model that a trace is of; refuses a model of another size."""
+    cell = _Cell(model)
+    sizes = trace.H.shape[1], trace.probabilities.shape[1]
+    if sizes != (cell.num_hiddens, cell.vocab_size):
+        raise ValueError(
+            f"The model must be the one that was traced, with {sizes[0]} units and {sizes[1]} "
+            f"tokens, got one with {cell.num_hiddens} and {cell.vocab_size}."
+        )
+    return cell
+
+
+def _as_tuple(clamps: Clamp | Iterable[Clamp]) -> tuple[Clamp, ...]:
+    return (clamps,) if isinstance(clamps, Clamp) else tuple(clamps)
+
+
+def check_traceable(model: nn.Module, vocab: Vocab) -> _Cell:
+    """Raise ``ValueError`` for a model that has no gates, or that ``vocab`` does not belong to."""
+    cell = _Cell(model)
+    check_vocab_size(vocab, cell.vocab_size)
+    return cell
+
+
+def _pack(
+    cell: _Cell,
+    text: str,
+    ids: Tensor,
+    H_start: Tensor,
+    steps: tuple[Tensor, ...],
+    **more: Any,
+) -> GateTrace:
     """A trace of four tensors, with what follows from the states."""
-    ids = torch.tensor(ids, device=parts[0].device)
-    log_p = torch.log_softmax(equations.logits(parts[-1]), dim=-1)
+    log_p = torch.log_softmax(cell.logits(steps[-1]), dim=-1)
     losses = -log_p[:-1].gather(1, ids[1:, None])[:, 0]
-    return GateTrace(text, ids, H_start, *parts, log_p.exp(), losses, **more)
+    return GateTrace(text, ids, H_start, *steps, log_p.exp(), losses, **more)
 
 
-def trace_minibatch(model, X, state=None) -> dict[str, torch.Tensor]:
+def trace_minibatch(
+    model: nn.Module, X: Tensor, state: Sequence[Tensor] | None = None
+) -> dict[str, Tensor]:
     """Every gate of a minibatch: ``Z``, ``R``, ``H_tilde``, ``H`` and ``probabilities``, by name.
 
     ``X`` holds token ids, ``(batch_size, num_steps)``; the first four results have shape
@@ -387,96 +385,99 @@ def trace_minibatch(model, X, state=None) -> dict[str, torch.Tensor]:
     ``state`` (default: zeros) is ``(H,)``, ``(batch_size, num_hiddens)``. Raises ``ValueError`` for
     a model without gates, unknown ids and a state that does not fit.
     """
-    equations = _Equations(model)
-    check_token_ids(X, equations.vocab_size)
-    H = torch.zeros(len(X), equations.num_hiddens).to(equations.like)
+    cell = _Cell(model)
+    check_token_ids(X, cell.vocab_size)
+    if 0 in X.shape:
+        raise ValueError(f"X must have at least one row and one step, got {tuple(X.shape)}.")
+    H = torch.zeros(len(X), cell.num_hiddens).to(cell.params[0])
     if state is not None:
         check_gru_state(state, *H.shape)
-        H = state[0].detach().to(equations.like)
-    if 0 in X.shape:
-        raise ValueError(f"X has shape {tuple(X.shape)}: give at least one row and one step.")
-    ids = X.T.to(H.device)
-    parts = equations.run(ids, H, ())
-    states = parts[-1]
-    before = _before(H, states)
-    _prove(model, equations, ids.reshape(-1), before.flatten(0, 1), states.flatten(0, 1))
-    found = dict(zip(GATES, parts, strict=True))
-    return found | {"probabilities": torch.softmax(equations.logits(found["H"]), dim=-1)}
+        H = state[0].detach().to(cell.params[0])
+    ids = X.T.long().to(H.device)
+    steps = cell.run(ids, H)
+    after = steps[-1]
+    before = _states_before(H, after)
+    _compare_with_model(model, cell, ids.reshape(-1), before.flatten(0, 1), after.flatten(0, 1))
+    found = dict(zip(GATES, steps, strict=True))
+    return found | {"probabilities": torch.softmax(cell.logits(after), dim=-1)}
 
 
 @torch.no_grad()
-def write_on(model, trace: GateTrace, vocab: Vocab, step: int, num_chars: int) -> str:
-    """The ``num_chars`` characters with which the model goes on after ``step`` of ``trace``.
+def continue_text(
+    model: nn.Module, trace: GateTrace, vocab: Vocab, step: int, num_chars: int
+) -> str:
+    """The ``num_chars`` characters with which the model continues after ``step`` of ``trace``.
 
-    It takes the likeliest character each time. What ``trace`` holds by force stays held. Raises
+    It takes the likeliest character each time. What ``trace`` has clamped stays clamped. Raises
     ``ValueError`` for a step that is not in the text, another model or vocabulary, and a negative
     ``num_chars``.
     """
     _check_step(step, len(trace))
-    equations = _equations_of(model, trace)
-    if len(vocab) != equations.vocab_size:
-        raise ValueError(_other_vocabulary(vocab, equations))
-    if not isinstance(num_chars, int) or num_chars < 0:
-        raise ValueError(f"num_chars={num_chars!r} is not a length: give 0 or more.")
-    force = equations.prepare(trace.force)
-    H, written = trace.H[step], []
+    cell = _cell_of(model, trace)
+    check_vocab_size(vocab, cell.vocab_size)
+    check_count("num_chars", num_chars)
+    prepared = cell.prepare(trace.clamps)
+    every_token = cell.one_hot(torch.arange(cell.vocab_size, device=trace.H.device))
+    H, generated = trace.H[step], []
     for t in range(step + 1, step + 1 + num_chars):
-        written.append(int(equations.logits(H).argmax()))
-        *_, H = equations.step(written[-1], H, force, t)
-    return "".join(vocab.to_tokens(written))
+        generated.append(int(cell.logits(H).argmax()))
+        *_, H = cell.step(every_token[generated[-1]], H, prepared, t)
+    return "".join(vocab.to_tokens(generated))
 
 
-# --- memory -----------------------------------------------------------------------------------
+# --- memory -------------------------------------------------------------------------------------
 
 
-def half_lives(trace: GateTrace) -> torch.Tensor:
+def half_lives(trace: GateTrace) -> Tensor:
     """The half-life of each unit, in steps, from its own update gates: ``(num_hiddens,)``.
 
     The share of a state that is left after the text is the product of the gates on the way, so
     the half-life is ``ln 2`` over the mean of ``-ln z``: an average over the text, infinite for a
     unit that never forgets. What comes back through other units and the candidate is not counted;
-    see ``own_derivatives``.
+    see ``self_sensitivity``.
     """
     return math.log(2) / trace.Z.double().log().mean(dim=0).abs()
 
 
-def unit_order(trace: GateTrace, by: str = "index") -> torch.Tensor:
+def unit_order(trace: GateTrace, by: str = "index") -> Tensor:
     """The numbers of the units in an order: ``(num_hiddens,)``.
 
     ``by`` is ``"index"``, or ``"half-life"``, ``"mean z"`` or ``"variance"`` (of the state over
-    the text), each from the largest down. What is held by force does not change the order.
+    the text), each from the largest down. Clamps do not change the order.
     """
-    plain = trace.unforced or trace
+    check_choice("by", by, ORDERS)
+    baseline = trace.baseline or trace
     if by == "index":
-        return torch.arange(plain.Z.shape[1])
-    if by not in ORDERS:
-        raise ValueError(f"by={by!r} is no order of units: use one of {', '.join(ORDERS)}.")
+        return torch.arange(baseline.Z.shape[1])
     if by == "variance":
-        key = plain.H.double().var(dim=0, correction=0)
+        key = baseline.H.double().var(dim=0, correction=0)
     else:
-        key = half_lives(plain) if by == "half-life" else plain.Z.double().mean(dim=0)
+        key = half_lives(baseline) if by == "half-life" else baseline.Z.double().mean(dim=0)
     return key.cpu().argsort(descending=True, stable=True)
 
 
-def state_jacobians(model, trace: GateTrace) -> torch.Tensor:
+def state_jacobians(model: nn.Module, trace: GateTrace) -> Tensor:
     """The derivative of each state by the one before: ``(num_steps, num_hiddens, num_hiddens)``.
 
     ``J[t, i, j]`` is the derivative of unit i after step t by unit j before it, with all that is
-    held in ``trace`` held here too, by automatic differentiation.
+    clamped in ``trace`` clamped here too, by automatic differentiation.
     """
-    equations = _equations_of(model, trace)
-    force = equations.prepare(trace.force)
-    before, jacobians = _before(trace.H_start, trace.H), []
-    for t, (idx, H) in enumerate(zip(trace.ids.tolist(), before, strict=True)):
+    cell = _cell_of(model, trace)
+    prepared = cell.prepare(trace.clamps)
 
-        def state_after(H, idx=idx, t=t):
-            return equations.step(idx, H, force, t)[-1]
+    def state_after(t: int, X: Tensor) -> Callable[[Tensor], Tensor]:
+        return lambda H: cell.step(X, H, prepared, t)[-1]
 
-        jacobians.append(torch.func.jacrev(state_after)(H))
-    return torch.stack(jacobians)
+    before = _states_before(trace.H_start, trace.H)
+    return torch.stack(
+        [
+            torch.func.jacrev(state_after(t, X))(H)
+            for t, (X, H) in enumerate(zip(cell.one_hot(trace.ids), before, strict=True))
+        ]
+    )
 
 
-def own_derivatives(jacobians: torch.Tensor, max_lag: int, every: int = 1) -> torch.Tensor:
+def self_sensitivity(jacobians: Tensor, max_lag: int, every: int = 1) -> Tensor:
     """How much of each unit's state is left after k steps, by derivatives.
 
     Returns ``(max_lag + 1, num_hiddens)``. Row k is the derivative of the state now by that of
@@ -488,11 +489,11 @@ def own_derivatives(jacobians: torch.Tensor, max_lag: int, every: int = 1) -> to
     num_steps, num_hiddens, _ = jacobians.shape
     if not 0 < max_lag < num_steps:
         raise ValueError(
-            f"max_lag={max_lag} does not fit a text of {num_steps} steps: give 1 or more, and a "
-            "text that is longer than that."
+            f"max_lag must lie between 1 and {num_steps - 1}, one less than the steps of the text, "
+            f"got {max_lag}."
         )
     if every < 1:
-        raise ValueError(f"every={every} skips nothing: give 1 or more.")
+        raise ValueError(f"every must be a positive integer, got {every}.")
     found = []
     for now in range(num_steps - 1, max_lag - 1, -every):
         product, rows = torch.eye(num_hiddens).to(jacobians), []
@@ -503,10 +504,10 @@ def own_derivatives(jacobians: torch.Tensor, max_lag: int, every: int = 1) -> to
     return torch.stack(found).mean(dim=0)
 
 
-# --- what units follow ------------------------------------------------------------------------
+# --- what units follow --------------------------------------------------------------------------
 
 
-def text_features(text: str) -> dict[str, torch.Tensor]:
+def text_features(text: str) -> dict[str, Tensor]:
     """Simple features of each character of a text, by name: ``(num_steps,)`` each.
 
     ``space`` and ``vowel`` are 0 or 1, ``place in the word`` counts the letters since the last
@@ -524,7 +525,7 @@ def text_features(text: str) -> dict[str, torch.Tensor]:
     }
 
 
-def correlations(values: torch.Tensor, feature: torch.Tensor) -> torch.Tensor:
+def correlations(values: Tensor, feature: Tensor) -> Tensor:
     """Pearson's correlation of each column of ``values`` with ``feature``: ``(num_hiddens,)``.
 
     ``values`` is ``(num_steps, num_hiddens)``, ``feature`` ``(num_steps,)``. A column, or a
@@ -532,8 +533,8 @@ def correlations(values: torch.Tensor, feature: torch.Tensor) -> torch.Tensor:
     """
     if values.shape[0] != feature.shape[0]:
         raise ValueError(
-            f"There are {values.shape[0]} rows of values and {feature.shape[0]} of the feature: "
-            "take both from the same text."
+            f"values and feature must have the same number of steps, got {values.shape[0]} and "
+            f"{feature.shape[0]}."
         )
     values, feature = values.double(), feature.double().to(values.device)
     values, feature = values - values.mean(dim=0), feature - feature.mean()

@@ -9,19 +9,56 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
+import statistics
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.types import Device
 
-from .dataset import Vocab, text_ids
+from ._validate import check_count, check_temperature, check_training, check_vocab_size
+from .dataset import Minibatch, Vocab, encode_text
+from .models import State
 
-# the bar and the live curve are redrawn this often, and the curve never takes more than a twentieth
-# of the time; a bar that moves ten times a second overflows the queue of a client that reads late
-REDRAW_SECONDS, REDRAW_SHARE = 0.5, 0.05
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+# --- notebook 04 --------------------------------------------------------------------------------
+
+
+def grad_clipping(model_or_params: nn.Module | Iterable[Tensor], theta: float) -> float:
+    """Scale all gradients together so that their joint L2 norm is at most ``theta``.
+
+    Returns the norm before scaling, 0 where there is no gradient. Source: Pascanu et al. 2013,
+    arXiv:1211.5063, algorithm 1. PyTorch has it as ``torch.nn.utils.clip_grad_norm_``.
+    """
+    is_model = isinstance(model_or_params, nn.Module)
+    params = model_or_params.parameters() if is_model else model_or_params
+    grads = [param.grad for param in params if param.grad is not None]
+    if not grads:
+        return 0.0
+    norm = torch.sqrt(sum((grad**2).sum() for grad in grads))
+    if norm > theta:
+        for grad in grads:
+            grad.mul_(theta / norm)
+    return float(norm)
+
+
+def detach_state(state: Sequence[Tensor]) -> State:
+    """The same numbers, detached from the graph that produced them."""
+    return tuple(s.detach() for s in state)
+
+
+# --- the record of a run ------------------------------------------------------------------------
 
 
 class TrainingError(RuntimeError):
@@ -39,8 +76,9 @@ class History:
 
     ``perplexity`` is the average over the epoch while the weights moved; ``max_grad_norm`` the
     largest norm of the gradient in the epoch, before clipping; ``heldout`` pairs an epoch with the
-    perplexity on held-out text, ``samples`` an epoch with generated text.
-    ``seconds`` and ``tokens_per_second`` count the training steps only, not the measuring.
+    perplexity on held-out text, ``samples`` an epoch with generated text. ``seconds`` and
+    ``tokens_per_second`` count the training steps only, not the measuring. ``stop_reason`` says
+    why the run ended.
     """
 
     label: str = ""
@@ -51,7 +89,7 @@ class History:
     max_grad_norm: list[float] = field(default_factory=list)
     heldout: list[tuple[int, float]] = field(default_factory=list)
     samples: list[tuple[int, str]] = field(default_factory=list)
-    stopped: str = ""
+    stop_reason: str = ""
 
     @property
     def epochs(self) -> int:
@@ -60,23 +98,20 @@ class History:
 
     def median_tokens_per_second(self, warm_up: int = 2) -> float:
         """The median over the epochs after ``warm_up``: robust, where a last epoch is not."""
-        speeds = sorted(self.tokens_per_second[warm_up:] or self.tokens_per_second)
-        if not speeds:
-            return math.nan
-        middle = len(speeds) // 2
-        return speeds[middle] if len(speeds) % 2 else sum(speeds[middle - 1 : middle + 1]) / 2
+        speeds = self.tokens_per_second[warm_up:] or self.tokens_per_second
+        return statistics.median(speeds) if speeds else math.nan
 
     def epoch_of(self, perplexity: float) -> int | None:
         """The first epoch (from 1) whose perplexity is at most ``perplexity``, or ``None``."""
         return next((i for i, p in enumerate(self.perplexity, 1) if p <= perplexity), None)
 
-    def plot(self):
+    def plot(self) -> Figure:
         """The training curve as a matplotlib ``Figure`` (see ``plotting.plot_history``)."""
         from .plotting import plot_history
 
         return plot_history([self])
 
-    def save(self, path) -> Path:
+    def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the run as JSON; ``History.load`` reads it."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,78 +119,63 @@ class History:
         return path
 
     @classmethod
-    def load(cls, path) -> History:
+    def load(cls, path: str | os.PathLike[str]) -> History:
         """Read a run that ``save`` wrote. Raises ``ValueError`` if it is something else."""
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-            history = cls(**content)
+            history = cls(**json.loads(Path(path).read_text(encoding="utf-8")))
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path} is not a saved History: {error}") from None
-        history.heldout = [tuple(pair) for pair in history.heldout]
-        history.samples = [tuple(pair) for pair in history.samples]
+        history.heldout = [(epoch, value) for epoch, value in history.heldout]
+        history.samples = [(epoch, text) for epoch, text in history.samples]
         return history
 
     def __repr__(self) -> str:
         """One line: epochs, last perplexities, why it stopped."""
         if not self.epochs:
-            return f"History: no epoch finished; {self.stopped or 'not started'}"
+            return f"History: no epoch finished; {self.stop_reason or 'not started'}"
         heldout = f", held-out {self.heldout[-1][1]:.2f}" if self.heldout else ""
         return (
             f"History: {self.epochs} epochs, perplexity {self.perplexity[-1]:.2f}{heldout}; "
-            f"{self.stopped or 'running'}"
+            f"{self.stop_reason or 'running'}"
         )
 
 
-# --- as taught in notebook 04 ----------------------------------------------------------------
-
-
-def grad_clipping(params, theta):
-    """Scale all gradients together so that their joint L2 norm is at most ``theta``.
-
-    Returns the norm before scaling. Tensors without a gradient are passed over. Source: Pascanu
-    et al. 2013, arXiv:1211.5063, algorithm 1.
-    """
-    grads = [param.grad for param in params if param.grad is not None]
-    norm = torch.sqrt(sum((grad**2).sum() for grad in grads))
-    if norm > theta:
-        for grad in grads:
-            grad.mul_(theta / norm)
-    return float(norm)
-
-
-# ----------------------------------------------------------------------------------------------
-
-
-def detach_state(state):
-    """The same numbers, cut loose from the graph that made them."""
-    return tuple(s.detach() for s in state)
+# --- measuring and generating -------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def _only_looking(model):
-    """Without gradients and without dropout, for as long as it lasts."""
-    training = getattr(model, "training", False)
-    if training:
-        model.eval()
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; training mode is restored afterwards."""
+    training = model.training
+    model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        if training:
-            model.train()
+        model.train(training)
 
 
-def _mean(total: float, num_tokens: int) -> float:
-    """``total / num_tokens``, refusing data that held nothing."""
+def _mean_loss(loss_sum: float, num_tokens: int) -> float:
     if num_tokens == 0:
         raise ValueError(
             "The data gave no minibatch: an iterator is used up after one pass, so give a "
             "SeqDataLoader, or a list of minibatches."
         )
-    return total / num_tokens
+    return loss_sum / num_tokens
 
 
-def evaluate_perplexity(model, data_iter, device=None) -> float:
+def _perplexity(mean_loss: float) -> float:
+    """exp(mean_loss), infinite where that overflows."""
+    return math.exp(mean_loss) if mean_loss < 700 else math.inf
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+def evaluate_perplexity(
+    model: nn.Module, data_iter: Iterable[Minibatch], device: Device = None
+) -> float:
     """The perplexity of ``model`` over one pass, with fixed weights.
 
     The state starts at zero and is carried from minibatch to minibatch, unless ``data_iter``
@@ -163,49 +183,41 @@ def evaluate_perplexity(model, data_iter, device=None) -> float:
     """
     device = device or _device_of(model)
     loss_sum, num_tokens, state = 0.0, 0, None
-    with _only_looking(model):
+    with _evaluating(model):
         for X, Y in data_iter:
-            if state is None or getattr(data_iter, "use_random_iter", False):
-                state = model.begin_state(X.shape[0], device)
+            if getattr(data_iter, "use_random_iter", False):
+                state = None
             logits, state = model(X.to(device), state)
             labels = Y.T.reshape(-1).to(device)
             loss_sum += nn.functional.cross_entropy(logits, labels, reduction="sum").item()
             num_tokens += labels.numel()
-    return _perplexity(_mean(loss_sum, num_tokens))
+    return _perplexity(_mean_loss(loss_sum, num_tokens))
 
 
 def predict(
     prefix: str,
     num_preds: int,
-    model,
+    model: nn.Module,
     vocab: Vocab,
-    device=None,
+    device: Device = None,
     temperature: float = 0.0,
     seed: int | None = None,
 ) -> str:
-    """``prefix`` and the ``num_preds`` characters with which ``model`` goes on.
+    """``prefix`` and the ``num_preds`` characters with which ``model`` continues it.
 
     The prefix is normalised as the corpus is. ``temperature`` 0 takes the likeliest character
     each time (greedy); above 0 characters are drawn from softmax(logits / temperature), with
-    ``seed`` from a generator of their own. Raises ``ValueError`` for an empty prefix, for
-    characters that the vocabulary lacks, and for a negative ``num_preds`` or ``temperature``.
+    ``seed`` from a generator of their own. Raises ``ValueError`` for a prefix without letters,
+    for characters that the vocabulary lacks, and for a negative ``num_preds`` or ``temperature``.
     """
     device = device or _device_of(model)
-    if not isinstance(num_preds, int) or num_preds < 0:
-        raise ValueError(f"num_preds={num_preds!r} is not a length: give 0 or more.")
-    if not temperature >= 0:
-        raise ValueError(f"temperature={temperature!r} is negative: give 0 (greedy) or more.")
-    if len(vocab) != model.vocab_size:
-        raise ValueError(
-            f"The vocabulary has {len(vocab)} tokens and the model {model.vocab_size}: use the "
-            "vocabulary that the model was trained with."
-        )
-    ids = text_ids(prefix, vocab, "prefix")
-    generator = None
-    if seed is not None:
-        generator = torch.Generator().manual_seed(seed)
-    with _only_looking(model):
-        state = model.begin_state(1, device)
+    check_count("num_preds", num_preds)
+    check_temperature(temperature)
+    check_vocab_size(vocab, model.vocab_size)
+    ids = encode_text(prefix, vocab, "prefix")
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    with _evaluating(model):
+        state = None
         for idx in ids[:-1]:
             _, state = model(torch.tensor([[idx]], device=device), state)
         for _ in range(num_preds):
@@ -218,18 +230,22 @@ def predict(
     return "".join(vocab.to_tokens(ids))
 
 
+# --- training -----------------------------------------------------------------------------------
+
+
 def train(
-    model,
-    train_iter,
+    model: nn.Module,
+    train_iter: Iterable[Minibatch],
     vocab: Vocab,
     num_epochs: int,
     lr: float,
-    device=None,
+    device: Device = None,
     use_random_iter: bool | None = None,
     *,
-    optimizer=torch.optim.SGD,
+    optimizer: Callable[..., Optimizer] | Optimizer = torch.optim.SGD,
+    lr_scheduler: Callable[[Optimizer], LRScheduler] | LRScheduler | None = None,
     clip: float | None = 1.0,
-    heldout_iter=None,
+    heldout_iter: Iterable[Minibatch] | None = None,
     heldout_every: int | None = None,
     target_perplexity: float | None = None,
     prefix: str | None = "time traveller",
@@ -245,27 +261,27 @@ def train(
     and detached, or started anew for each where ``use_random_iter`` (default: as the loader says).
 
     ``optimizer`` is a ``torch.optim`` class, or any callable that is given the parameters and
-    ``lr=``. With ``heldout_iter`` the held-out perplexity is measured every ``heldout_every``
-    epochs (default: 20 times a run) and at the end; every ``sample_every`` epochs (default: the
-    last only) ``model`` goes on from ``prefix`` (``None``: no samples). Training stops early when
-    an epoch's perplexity is at most ``target_perplexity``. ``progress`` shows a bar; ``plot``
-    draws the curve while it grows (default: in a notebook).
+    ``lr=``, or an optimizer that exists (``lr`` is then its own). ``lr_scheduler``, a scheduler or
+    a callable that is given the optimizer, takes a step after each *minibatch*; ``len(train_iter)``
+    minibatches make an epoch. With ``heldout_iter`` the held-out perplexity is measured every
+    ``heldout_every`` epochs (default: 20 times a run) and at the end; every ``sample_every`` epochs
+    (default: the last only) ``model`` continues ``prefix`` (``None``: no samples). Training stops
+    early when an epoch's perplexity is at most ``target_perplexity``. ``progress`` shows a bar;
+    ``plot`` draws the curve while it grows (default: in a notebook).
 
     Interrupting the kernel, or Ctrl-C, returns what was reached. Raises ``TrainingError``, naming
     epoch and learning rate, when the loss is no longer finite, and ``ValueError`` for arguments
     that make no sense. The same seed on the same machine gives the same losses to the bit.
     """
     device = torch.device(device) if device is not None else _device_of(model)
-    _check_training(model, vocab, num_epochs, lr, clip)
+    check_training(num_epochs, lr, clip)
+    check_vocab_size(vocab, model.vocab_size)
     if prefix is not None:
-        text_ids(prefix, vocab, "prefix")
+        encode_text(prefix, vocab, "prefix")
     if use_random_iter is None:
         use_random_iter = getattr(train_iter, "use_random_iter", False)
-    if isinstance(model, nn.Module):
-        model.to(device)
-        model.train()
-    params = [p for p in model.parameters() if p.requires_grad]
-    updater = optimizer(params, lr=lr)
+    model.to(device)
+    optimizer, lr_scheduler = _optimizer_and_scheduler(model, lr, optimizer, lr_scheduler)
     heldout_every = heldout_every or max(1, num_epochs // 20)
     history = History(label=label, device=str(device))
     view = _View(history, num_epochs, progress, plot)
@@ -273,7 +289,7 @@ def train(
         for epoch in range(1, num_epochs + 1):
             started = time.perf_counter()
             mean_loss, num_tokens, max_norm = _train_epoch(
-                model, train_iter, updater, params, device, clip, use_random_iter
+                model, train_iter, optimizer, lr_scheduler, device, clip, use_random_iter
             )
             seconds = time.perf_counter() - started
             if not math.isfinite(mean_loss):
@@ -290,88 +306,98 @@ def train(
             if sampling and prefix is not None:
                 history.samples.append((epoch, predict(prefix, 50, model, vocab, device)))
             if reached:
-                history.stopped = f"reached perplexity {target_perplexity:g} at epoch {epoch}"
+                history.stop_reason = f"reached perplexity {target_perplexity:g} at epoch {epoch}"
                 break
             view.update()
         else:
-            history.stopped = f"ran all {num_epochs} epochs"
+            history.stop_reason = f"ran all {num_epochs} epochs"
     except KeyboardInterrupt:
-        history.stopped = f"interrupted in epoch {history.epochs + 1}"
+        history.stop_reason = f"interrupted in epoch {history.epochs + 1}"
     except TrainingError:
-        history.stopped = f"the loss stopped being finite in epoch {history.epochs + 1}"
+        history.stop_reason = f"the loss stopped being finite in epoch {history.epochs + 1}"
         raise
     finally:
         view.close()
     return history
 
 
-def _train_epoch(model, train_iter, updater, params, device, clip, use_random_iter):
+def _optimizer_and_scheduler(
+    model: nn.Module,
+    lr: float,
+    optimizer: Callable[..., Optimizer] | Optimizer,
+    lr_scheduler: Callable[[Optimizer], LRScheduler] | LRScheduler | None,
+) -> tuple[Optimizer, LRScheduler | None]:
+    """Make what is not made yet; refuse what belongs to another model or another optimizer."""
+    params = [p for p in model.parameters() if p.requires_grad]
+    if not isinstance(optimizer, Optimizer):
+        optimizer = optimizer(params, lr=lr)
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    if not all(id(p) in held for p in params):
+        raise ValueError(
+            "The optimizer must hold all parameters of the model that require gradients: make it "
+            "from model.parameters(), after they were last assigned."
+        )
+    if lr_scheduler is not None and not isinstance(lr_scheduler, LRScheduler):
+        lr_scheduler = lr_scheduler(optimizer)
+    if lr_scheduler is not None and lr_scheduler.optimizer is not optimizer:
+        raise ValueError("The lr_scheduler must belong to the optimizer that train is given.")
+    return optimizer, lr_scheduler
+
+
+def _train_epoch(
+    model: nn.Module,
+    train_iter: Iterable[Minibatch],
+    optimizer: Optimizer,
+    lr_scheduler: LRScheduler | None,
+    device: torch.device,
+    clip: float | None,
+    use_random_iter: bool,
+) -> tuple[float, int, float]:
     """One pass over ``train_iter``: mean loss per token, number of tokens, largest grad norm."""
+    model.train()
     state, loss_sum, num_tokens, max_norm = None, torch.zeros((), device=device), 0, 0.0
     for X, Y in train_iter:
-        if state is None or use_random_iter:
-            state = model.begin_state(X.shape[0], device)
-        else:
-            state = detach_state(state)
+        state = None if state is None or use_random_iter else detach_state(state)
         logits, state = model(X.to(device), state)
         labels = Y.T.reshape(-1).to(device)
         loss = nn.functional.cross_entropy(logits, labels)
-        updater.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        max_norm = max(max_norm, grad_clipping(params, math.inf if clip is None else clip))
-        updater.step()
+        max_norm = max(max_norm, grad_clipping(model, math.inf if clip is None else clip))
+        optimizer.step()
+        if lr_scheduler is not None:
+            lr_scheduler.step()
         loss_sum += loss.detach() * labels.numel()
         num_tokens += labels.numel()
-    return _mean(loss_sum.item(), num_tokens), num_tokens, max_norm
-
-
-def _perplexity(mean_loss: float) -> float:
-    """exp(mean_loss), infinite where that overflows."""
-    return math.exp(mean_loss) if mean_loss < 700 else math.inf
-
-
-def _device_of(model) -> torch.device:
-    """Where the model's parameters are."""
-    return next(iter(model.parameters())).device
-
-
-def _check_training(model, vocab, num_epochs, lr, clip) -> None:
-    """Refuse arguments with which training cannot start."""
-    if isinstance(num_epochs, bool) or not isinstance(num_epochs, int) or num_epochs < 1:
-        raise ValueError(f"num_epochs={num_epochs!r} is no number of epochs: give 1 or more.")
-    if not (isinstance(lr, (int, float)) and 0 < lr < math.inf):
-        raise ValueError(f"lr={lr!r} is no learning rate: give a number above 0.")
-    if clip is not None and not clip > 0:
-        raise ValueError(f"clip={clip!r} is no bound: give a number above 0, or None.")
-    if len(vocab) != model.vocab_size:
-        raise ValueError(
-            f"The vocabulary has {len(vocab)} tokens and the model {model.vocab_size}: make the "
-            "model with len(vocab)."
-        )
+    return _mean_loss(loss_sum.item(), num_tokens), num_tokens, max_norm
 
 
 def _not_finite(mean_loss: float, epoch: int, lr: float, clip: float | None) -> str:
-    """What to say when the loss is no longer a finite number."""
     clipping = "switch clipping on (clip=1)" if clip is None else f"a clip below {clip:g}"
     return (
         f"The loss became {mean_loss} in epoch {epoch} with lr={lr:g}: try a smaller learning rate "
-        f"(lr={lr / 10:g}) or {clipping}, and make the model anew, since its weights are spoilt."
+        f"(lr={lr / 10:g}) or {clipping}, and re-create the model; its weights are unusable."
     )
 
 
+# The bar and the live curve are redrawn this often, and the curve never takes more than a twentieth
+# of the time; a bar that moves ten times a second overflows the queue of a client that reads late.
+REDRAW_SECONDS, REDRAW_SHARE = 0.5, 0.05
+
+
 class _View:
-    """The progress bar and the live curve of one run; draws nothing where nobody looks."""
+    """The progress bar and the live curve of one run."""
 
     def __init__(self, history: History, num_epochs: int, progress: bool, plot: bool | None):
         self.history, self.num_epochs = history, num_epochs
         self.next_drawing = 0.0
         in_notebook = _in_notebook()
-        self.picture = None
+        self.picture: Any = None
         if in_notebook if plot is None else plot:
             from .plotting import LivePicture
 
             self.picture = LivePicture(f"Training curve of {history.label or 'this run'}")
-        self.bar = None
+        self.bar: Any = None
         if progress:
             if in_notebook:
                 from tqdm.auto import tqdm

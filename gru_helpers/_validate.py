@@ -1,0 +1,371 @@
+"""One clear sentence for each wrong argument: what was expected, and what was given.
+
+A public function that checks its arguments does so through a function of this module that takes
+the same arguments; ``checked_by`` puts the one in front of the other.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import ParamSpec, TypeVar
+
+import torch
+from torch import Tensor
+from torch.types import Device
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+PARAM_NAMES = (
+    *("W_xz", "W_hz", "b_z"),
+    *("W_xr", "W_hr", "b_r"),
+    *("W_xh", "W_hh", "b_h"),
+    *("W_hq", "b_q"),
+)
+
+
+class CorpusError(ValueError):
+    """A text that is missing, damaged, or too short for the minibatches asked of it."""
+
+
+def checked_by(check: Callable[P, None]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Call ``check`` with the arguments of a function before the function itself."""
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+            check(*args, **kwargs)
+            return function(*args, **kwargs)
+
+        return checked
+
+    return decorate
+
+
+def check_positive_int(name: str, value: object) -> None:
+    """Refuse anything but an integer of 1 or more."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a positive integer, got {value!r}.")
+
+
+def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
+    """Refuse anything but one of ``choices``."""
+    if value not in choices:
+        listed = ", ".join(map(repr, choices))
+        raise ValueError(f"{name} must be one of {listed}, got {value!r:.60}.")
+
+
+# --- sizes --------------------------------------------------------------------------------------
+
+
+def check_model_sizes(vocab_size: int, num_hiddens: int, device: Device = None) -> None:
+    """The sizes of a model; also the check of ``get_params``."""
+    check_positive_int("vocab_size", vocab_size)
+    check_positive_int("num_hiddens", num_hiddens)
+
+
+def check_state_sizes(batch_size: int, num_hiddens: int, device: Device = None) -> None:
+    """The sizes of a state; the check of ``init_gru_state``."""
+    check_positive_int("batch_size", batch_size)
+    check_positive_int("num_hiddens", num_hiddens)
+
+
+def check_vocab_size(vocab: Sequence[object], vocab_size: int) -> None:
+    """Refuse a vocabulary of another size than the model's."""
+    if len(vocab) != vocab_size:
+        raise ValueError(
+            f"The vocabulary has {len(vocab)} tokens and the model {vocab_size}: use the "
+            "vocabulary that the model was made for."
+        )
+
+
+def check_token_ids(X: Tensor, vocab_size: int) -> None:
+    """Refuse anything but existing token ids, integers of shape ``(batch_size, num_steps)``."""
+    if X.dim() != 2 or X.dtype.is_floating_point or X.dtype == torch.bool:
+        raise ValueError(
+            "X must hold integer token ids of shape (batch_size, num_steps), got shape "
+            f"{tuple(X.shape)} and type {X.dtype}."
+        )
+    if X.numel() and not 0 <= int(X.min()) <= int(X.max()) < vocab_size:
+        wrong = int(X.max() if X.max() >= vocab_size else X.min())
+        raise ValueError(
+            f"Token ids must lie between 0 and {vocab_size - 1}, got {wrong}: was X made with "
+            "another vocabulary?"
+        )
+
+
+# --- minibatches --------------------------------------------------------------------------------
+
+
+def check_sampling(
+    corpus: Sequence[int] | Tensor, batch_size: int, num_steps: int, use_random_iter: bool
+) -> None:
+    """Refuse sizes that leave no minibatch at any offset, naming the largest that would fit."""
+    check_positive_int("batch_size", batch_size)
+    check_positive_int("num_steps", num_steps)
+    n = len(corpus)
+    if use_random_iter:
+        fits = (n - num_steps) // num_steps >= batch_size
+        most_rows, most_steps = (n - num_steps) // num_steps, n // (batch_size + 1)
+    else:
+        fits = (n - 1 - num_steps) // batch_size >= num_steps
+        most_rows, most_steps = (n - 1 - num_steps) // num_steps, (n - 1) // (batch_size + 1)
+    if not fits:
+        ways = [f"batch_size={most_rows}"] if most_rows >= 1 else []
+        ways += [f"num_steps={most_steps}"] if most_steps >= 1 else []
+        advice = f"the largest that fits is {' or '.join(ways)}" if ways else "use a longer text"
+        raise CorpusError(
+            f"batch_size={batch_size} with num_steps={num_steps} is too large for a text of "
+            f"{n:,} tokens: {advice}."
+        )
+
+
+def check_offset(offset: int | None, num_steps: int, use_random_iter: bool) -> None:
+    """Refuse an offset other than those that an epoch would draw."""
+    most = num_steps - use_random_iter
+    if offset is not None and not 0 <= offset <= most:
+        raise ValueError(
+            f"offset must lie between 0 and {most} (num_steps={num_steps}), or be None, got "
+            f"{offset!r}."
+        )
+
+
+def check_sequential_sampling(
+    corpus: Sequence[int] | Tensor,
+    batch_size: int,
+    num_steps: int,
+    offset: int | None = None,
+    generator: torch.Generator | None = None,
+) -> None:
+    """The check of ``seq_data_iter_sequential``."""
+    check_sampling(corpus, batch_size, num_steps, use_random_iter=False)
+    check_offset(offset, num_steps, use_random_iter=False)
+
+
+def check_random_sampling(
+    corpus: Sequence[int] | Tensor,
+    batch_size: int,
+    num_steps: int,
+    offset: int | None = None,
+    generator: torch.Generator | None = None,
+) -> None:
+    """The check of ``seq_data_iter_random``."""
+    check_sampling(corpus, batch_size, num_steps, use_random_iter=True)
+    check_offset(offset, num_steps, use_random_iter=True)
+
+
+# --- a GRU's parameters, state and inputs -------------------------------------------------------
+
+
+def gru_param_shapes(vocab_size: int, num_hiddens: int) -> dict[str, tuple[int, ...]]:
+    """The shape of each of the eleven parameters, by name, in the order of ``get_params``."""
+    v, h = vocab_size, num_hiddens
+    shapes: list[tuple[int, ...]] = [(v, h), (h, h), (h,)] * 3 + [(h, v), (v,)]
+    return dict(zip(PARAM_NAMES, shapes, strict=True))
+
+
+def check_gru_params(params: Sequence[Tensor]) -> None:
+    """Refuse a list whose shapes do not fit each other, naming the first that is wrong.
+
+    ``params`` are the 11 of ``get_params``, or 12 with ``b_hn`` at the end. The sizes are read
+    from ``W_xz``, of shape ``(vocab_size, num_hiddens)``.
+    """
+    if len(params) not in (11, 12):
+        raise ValueError(
+            f"A GRU with its output layer has 11 parameters ({', '.join(PARAM_NAMES)}), and b_hn "
+            f"as a twelfth where it resets after the product; got {len(params)}."
+        )
+    W_xz = params[0]
+    if W_xz.dim() != 2:
+        raise ValueError(f"W_xz must be (vocab_size, num_hiddens), got {tuple(W_xz.shape)}.")
+    shapes = gru_param_shapes(*W_xz.shape) | {"b_hn": (W_xz.shape[1],)}
+    for (name, shape), param in zip(shapes.items(), params, strict=False):
+        if tuple(param.shape) != shape:
+            raise ValueError(
+                f"{name} must have shape {shape}, since W_xz is {tuple(W_xz.shape)}, got "
+                f"{tuple(param.shape)}: check its size and its place in the list."
+            )
+
+
+def check_gru_state(state: Sequence[Tensor], batch_size: int, num_hiddens: int) -> None:
+    """Refuse anything but ``(H,)`` with H ``(batch_size, num_hiddens)``."""
+    if not isinstance(state, (tuple, list)) or len(state) != 1:
+        raise ValueError(
+            "The state must be a tuple (H,) of one tensor, as init_gru_state returns it, got a "
+            f"{type(state).__name__}."
+        )
+    if tuple(state[0].shape) != (batch_size, num_hiddens):
+        raise ValueError(
+            f"The state H must have shape ({batch_size}, {num_hiddens}), which is (batch_size, "
+            f"num_hiddens), got {tuple(state[0].shape)}: make one with init_gru_state."
+        )
+
+
+def check_reset_after(reset_after: bool, params: Sequence[object]) -> None:
+    """Refuse a number of parameters that does not belong to the form of the reset gate."""
+    check_choice("reset_after", reset_after, (False, True))
+    if reset_after != (len(params) == 12):
+        raise ValueError(
+            f"reset_after={reset_after} needs {'11 and b_hn as the 12th' if reset_after else 11} "
+            f"parameters, got {len(params)}."
+        )
+
+
+def check_gru_call(
+    inputs: Tensor, state: Sequence[Tensor], params: Sequence[Tensor], ids: bool = False
+) -> None:
+    """Refuse inputs, state and parameters that do not fit in shape, type or device.
+
+    ``inputs`` are ``(num_steps, batch_size, vocab_size)``; with ``ids`` they may also be integer
+    token ids ``(num_steps, batch_size)``.
+    """
+    check_gru_params(params)
+    W_xz = params[0]
+    vocab_size, num_hiddens = W_xz.shape
+    dense = inputs.dim() == 3
+    if not dense and inputs.dim() == 2 and not inputs.dtype.is_floating_point:
+        if not ids:
+            raise ValueError(
+                "The inputs must be one-hot vectors, got token ids of shape "
+                f"{tuple(inputs.shape)}: encode them with torch.nn.functional.one_hot."
+            )
+        check_token_ids(inputs, vocab_size)
+    elif not dense or inputs.shape[-1] != vocab_size:
+        raise ValueError(
+            f"The inputs must have shape (num_steps, batch_size, {vocab_size}), time first"
+            f"{', or be integer token ids (num_steps, batch_size)' if ids else ''}; got shape "
+            f"{tuple(inputs.shape)} and type {inputs.dtype}."
+        )
+    if inputs.shape[0] == 0:
+        raise ValueError("The inputs must have at least one step, got 0.")
+    check_gru_state(state, inputs.shape[1], num_hiddens)
+    tensors = {"The state H": state[0]} | ({"The inputs": inputs} if dense else {})
+    tensors |= dict(zip((*PARAM_NAMES, "b_hn"), params, strict=False))
+    for name, tensor in tensors.items():
+        if tensor.dtype != W_xz.dtype or tensor.device != W_xz.device:
+            raise ValueError(
+                f"{name} must be {W_xz.dtype} on {W_xz.device}, as W_xz is, got {tensor.dtype} on "
+                f"{tensor.device}: convert it with .to(W_xz)."
+            )
+
+
+def check_gru(inputs: Tensor, state: Sequence[Tensor], params: Sequence[Tensor]) -> None:
+    """The check of ``gru``."""
+    if len(params) == 12:
+        raise ValueError(
+            "gru takes the 11 parameters of get_params, got 12: leave b_hn out, or call "
+            "gru_switched with reset_after=True."
+        )
+    check_gru_call(inputs, state, params)
+
+
+def check_gru_step(
+    X: Tensor,
+    H: Tensor,
+    params: Sequence[Tensor],
+    z_keeps: bool = True,
+    reset_after: bool = False,
+    clamp: Callable[[str, Tensor], Tensor] | None = None,
+) -> None:
+    """The check of ``gru_step``, which is called at every step and must be quick."""
+    if len(params) < 9 + reset_after:
+        raise ValueError(
+            f"A GRU step needs {9 + reset_after} parameters or more, got {len(params)}: "
+            f"{', '.join(PARAM_NAMES[:9])}{', and b_hn as the last' if reset_after else ''}."
+        )
+    if X.shape[-1] != params[0].shape[0] or H.shape[-1] != params[0].shape[1]:
+        raise ValueError(
+            f"X must end in {params[0].shape[0]} inputs and H in {params[0].shape[1]} hidden units, "
+            f"since W_xz is {tuple(params[0].shape)}, got {tuple(X.shape)} and {tuple(H.shape)}."
+        )
+
+
+def check_unroll(
+    inputs: Tensor,
+    state: Sequence[Tensor],
+    params: Sequence[Tensor],
+    step: Callable[..., tuple[Tensor, ...]],
+) -> None:
+    """The check of ``unroll``, whose parameters are those of any step."""
+    if len(inputs) == 0:
+        raise ValueError("The inputs must have at least one step, got 0.")
+    if not isinstance(state, (tuple, list)) or len(state) != 1:
+        raise ValueError(f"The state must be a tuple (H,) of one tensor, got {state!r:.60}.")
+
+
+def check_gru_switched(
+    inputs: Tensor,
+    state: Sequence[Tensor],
+    params: Sequence[Tensor],
+    z_keeps: bool = True,
+    reset_after: bool = False,
+) -> None:
+    """The check of ``gru_switched``."""
+    check_choice("z_keeps", z_keeps, (False, True))
+    check_reset_after(reset_after, params)
+    check_gru_call(inputs, state, params)
+
+
+def check_gru_forward(
+    inputs: Tensor,
+    state: Sequence[Tensor],
+    params: Sequence[Tensor],
+    reset_after: bool = False,
+) -> None:
+    """The check of ``gru_forward``."""
+    check_reset_after(reset_after, params)
+    check_gru_call(inputs, state, params)
+
+
+def check_gru_backward(
+    doutputs: Tensor,
+    dH: Tensor,
+    saved: Sequence[tuple[Tensor, ...]],
+    params: Sequence[Tensor],
+    reset_after: bool = False,
+) -> None:
+    """The check of ``gru_backward``."""
+    check_reset_after(reset_after, params)
+    check_gru_params(params)
+    if not saved:
+        raise ValueError("saved must be the third result of gru_forward, got an empty list.")
+    (batch_size, vocab_size), H_shape = saved[0][0].shape, tuple(saved[0][1].shape)
+    rows = len(saved) * batch_size
+    if tuple(doutputs.shape) != (rows, vocab_size):
+        raise ValueError(
+            f"doutputs must have shape ({rows}, {vocab_size}), as the outputs of gru_forward have, "
+            f"got {tuple(doutputs.shape)}."
+        )
+    if tuple(dH.shape) != H_shape:
+        raise ValueError(
+            f"dH must have shape {H_shape}, as the state has, got {tuple(dH.shape)}: give zeros if "
+            "the last state is not used."
+        )
+
+
+# --- training and generating --------------------------------------------------------------------
+
+
+def check_training(num_epochs: int, lr: float, clip: float | None) -> None:
+    """Refuse settings with which training cannot start."""
+    check_positive_int("num_epochs", num_epochs)
+    if not (isinstance(lr, (int, float)) and 0 < lr < math.inf):
+        raise ValueError(f"lr must be a positive number, got {lr!r}.")
+    if clip is not None and not clip > 0:
+        raise ValueError(f"clip must be a positive number, or None, got {clip!r}.")
+
+
+def check_count(name: str, value: object) -> None:
+    """Refuse anything but an integer of 0 or more."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{name} must be a non-negative integer, got {value!r}.")
+
+
+def check_temperature(temperature: float) -> None:
+    """Refuse a temperature below 0."""
+    if not temperature >= 0:
+        raise ValueError(
+            f"temperature must be 0 (the likeliest character) or more, got {temperature!r}."
+        )
