@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Sequence, Sized
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -72,11 +72,11 @@ def check_state_sizes(batch_size: int, num_hiddens: int, device: Device = None) 
     check_positive_int("num_hiddens", num_hiddens)
 
 
-def check_vocab_size(vocab: Sequence[object], vocab_size: int) -> None:
-    """Refuse a vocabulary of another size than the model's."""
-    if len(vocab) != vocab_size:
+def check_vocab(vocab: Sized, model: Any) -> None:
+    """Refuse a vocabulary of another size than the model's ``vocab_size``."""
+    if len(vocab) != model.vocab_size:
         raise ValueError(
-            f"The vocabulary has {len(vocab)} tokens and the model {vocab_size}: use the "
+            f"The vocabulary has {len(vocab)} tokens and the model {model.vocab_size}: use the "
             "vocabulary that the model was made for."
         )
 
@@ -277,8 +277,8 @@ def check_gru_step(
         )
     if X.shape[-1] != params[0].shape[0] or H.shape[-1] != params[0].shape[1]:
         raise ValueError(
-            f"X must end in {params[0].shape[0]} inputs and H in {params[0].shape[1]} hidden units, "
-            f"since W_xz is {tuple(params[0].shape)}, got {tuple(X.shape)} and {tuple(H.shape)}."
+            f"X must end in {params[0].shape[0]} inputs and H in {params[0].shape[1]} units, since "
+            f"W_xz is {tuple(params[0].shape)}, got {tuple(X.shape)} and {tuple(H.shape)}."
         )
 
 

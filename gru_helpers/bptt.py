@@ -30,7 +30,8 @@ def gru_forward(
     """
     W_hq, b_q = params[9:11]
     (H,) = state
-    outputs, saved = [], []
+    outputs: list[Tensor] = []
+    saved: Saved = []
     for X in inputs:  # (batch_size, vocab_size)
         H_prev = H  # (batch_size, num_hiddens)
         Z, R, H_tilde, H = gru_step(X, H_prev, params, reset_after=reset_after)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Iterable, Iterator, Sequence
-from typing import overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -87,11 +87,11 @@ class Vocab:
 
     def __init__(
         self,
-        tokens: Iterable[str] | Iterable[Sequence[str]] = (),
+        tokens: Iterable[Any] = (),
         min_freq: int = 0,
         reserved_tokens: Iterable[str] = (),
     ):
-        """Number the ``tokens`` (a list, or a list of lists) that occur ``min_freq`` times or more.
+        """Number the ``tokens`` (strings, or lists of them) that occur ``min_freq`` times or more.
 
         ``reserved_tokens`` get ids of their own whether they occur or not.
         """
@@ -125,9 +125,9 @@ class Vocab:
     def __getitem__(self, tokens: str) -> int: ...
 
     @overload
-    def __getitem__(self, tokens: Sequence[str]) -> list[int]: ...
+    def __getitem__(self, tokens: list[str] | tuple[str, ...]) -> list[int]: ...
 
-    def __getitem__(self, tokens: str | Sequence[str]) -> int | list[int]:
+    def __getitem__(self, tokens: str | list[str] | tuple[str, ...]) -> int | list[int]:
         """The id of a token, or the list of ids of a list of tokens (unknown ones get 0)."""
         if isinstance(tokens, (list, tuple)):
             return [self[token] for token in tokens]
@@ -137,7 +137,7 @@ class Vocab:
         """Two vocabularies are equal when they give every token the same id."""
         return isinstance(other, Vocab) and self.idx_to_token == other.idx_to_token
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         """The size and the tokens."""
@@ -147,9 +147,9 @@ class Vocab:
     def to_tokens(self, indices: int) -> str: ...
 
     @overload
-    def to_tokens(self, indices: Sequence[int] | Tensor) -> list[str]: ...
+    def to_tokens(self, indices: list[int] | tuple[int, ...] | Tensor) -> list[str]: ...
 
-    def to_tokens(self, indices: int | Sequence[int] | Tensor) -> str | list[str]:
+    def to_tokens(self, indices: int | list[int] | tuple[int, ...] | Tensor) -> str | list[str]:
         """The token of an id, or the list of tokens of a list (or 1-D tensor) of ids."""
         if isinstance(indices, Tensor):
             indices = indices.tolist()

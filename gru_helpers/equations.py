@@ -55,10 +55,10 @@ def get_params(vocab_size: int, num_hiddens: int, device: Device = None) -> list
     """
     num_inputs = num_outputs = vocab_size
 
-    def normal(shape):
+    def normal(shape: tuple[int, ...]) -> Tensor:
         return torch.randn(size=shape, device=device) * 0.01
 
-    def three():
+    def three() -> tuple[Tensor, Tensor, Tensor]:
         return (
             normal((num_inputs, num_hiddens)),
             normal((num_hiddens, num_hiddens)),

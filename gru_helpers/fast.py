@@ -92,7 +92,6 @@ def _backward(
     W_xz, W_hz, _, W_xr, W_hr, _, W_xh, W_hh, _, W_hq, _, *b_hn = params
     A, Hs, Ns = saved
     V, n = W_xz.shape
-    T, B = A.shape[:2]
     H_tildes, Zs, Rs = A.chunk(3, dim=2)
     dA = torch.empty_like(A)  # dA_h, dA_z and dA_r side by side
     dA_hs, dA_zs, dA_rs = dA.chunk(3, dim=2)
@@ -106,7 +105,7 @@ def _backward(
     dHs[0] = 0
     torch.mm(doutputs, W_hq.T, out=_flat(dHs[1:]))
     dNs = [torch.empty_like(Ns)] if b_hn else []
-    dH_and_dRH = W_hh.new_empty(B, 2 * n)
+    dH_and_dRH = W_hh.new_empty(A.shape[1], 2 * n)
     dH, dRH = dH_and_dRH.chunk(2, dim=1)  # (batch_size, num_hiddens) each
     torch.add(dHs[-1], dH_last, out=dH)
     W_zr = torch.cat([W_hz, W_hr], dim=1)  # (num_hiddens, 2 * num_hiddens)
@@ -204,7 +203,7 @@ def fast_gru(
     if torch.is_grad_enabled() and any(x.requires_grad for x in (inputs, *state, *params)):
         outputs, H = GRUFunction.apply(inputs, *state, *params)
     else:
-        outputs, H, _ = _forward(inputs, *state, params)
+        outputs, H, _ = _forward(inputs, state[0], params)
     return outputs, (H,)
 
 

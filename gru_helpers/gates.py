@@ -23,7 +23,7 @@ from ._validate import (
     check_gru_params,
     check_gru_state,
     check_token_ids,
-    check_vocab_size,
+    check_vocab,
 )
 from .dataset import Vocab, encode_text
 from .equations import gru_step
@@ -156,7 +156,7 @@ class GateTrace:
 class _Cell:
     """The weights of a model, ready to run one step at a time, with or without clamps."""
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: Any):
         """Take the weights from a scratch model or from ``nn.GRU``; refuse anything else."""
         if isinstance(model, RNNModel) and isinstance(model.rnn, nn.GRU):
             params = params_from_rnn_model(model, reset_after=True)
@@ -314,9 +314,7 @@ def trace_gates(
     return clamp_gates(model, trace, clamps) if clamps else trace
 
 
-def clamp_gates(
-    model: nn.Module, trace: GateTrace, clamps: Clamp | Iterable[Clamp]
-) -> GateTrace:
+def clamp_gates(model: nn.Module, trace: GateTrace, clamps: Clamp | Iterable[Clamp]) -> GateTrace:
     """What ``model`` does on the text of ``trace`` while ``clamps`` (one or several) act.
 
     The result has the plain trace beside it, as ``baseline``. Raises ``ValueError`` for clamps
@@ -357,7 +355,7 @@ def _as_tuple(clamps: Clamp | Iterable[Clamp]) -> tuple[Clamp, ...]:
 def check_traceable(model: nn.Module, vocab: Vocab) -> _Cell:
     """Raise ``ValueError`` for a model that has no gates, or that ``vocab`` does not belong to."""
     cell = _Cell(model)
-    check_vocab_size(vocab, cell.vocab_size)
+    check_vocab(vocab, cell)
     return cell
 
 
@@ -366,13 +364,14 @@ def _pack(
     text: str,
     ids: Tensor,
     H_start: Tensor,
-    steps: tuple[Tensor, ...],
+    steps: Sequence[Tensor],
     **more: Any,
 ) -> GateTrace:
     """A trace of four tensors, with what follows from the states."""
     log_p = torch.log_softmax(cell.logits(steps[-1]), dim=-1)
     losses = -log_p[:-1].gather(1, ids[1:, None])[:, 0]
-    return GateTrace(text, ids, H_start, *steps, log_p.exp(), losses, **more)
+    Z, R, H_tilde, H = steps
+    return GateTrace(text, ids, H_start, Z, R, H_tilde, H, log_p.exp(), losses, **more)
 
 
 def trace_minibatch(
@@ -414,7 +413,7 @@ def continue_text(
     """
     _check_step(step, len(trace))
     cell = _cell_of(model, trace)
-    check_vocab_size(vocab, cell.vocab_size)
+    check_vocab(vocab, cell)
     check_count("num_chars", num_chars)
     prepared = cell.prepare(trace.clamps)
     every_token = cell.one_hot(torch.arange(cell.vocab_size, device=trace.H.device))

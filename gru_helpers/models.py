@@ -30,7 +30,7 @@ from ._validate import (
     check_model_sizes,
     check_positive_int,
     check_token_ids,
-    check_vocab_size,
+    check_vocab,
 )
 from .dataset import Vocab
 from .equations import get_params, gru, gru_switched, init_gru_state
@@ -76,9 +76,9 @@ class RNNModelScratch(nn.Module):
 
     @params.setter
     def params(self, tensors: Sequence[Tensor]) -> None:
-        names = (*PARAM_NAMES, "b_hn")
+        names = [*PARAM_NAMES, "b_hn"]
         if len(tensors) not in (11, 12):
-            names = tuple(f"param_{i}" for i in range(len(tensors)))
+            names = [f"param_{i}" for i in range(len(tensors))]
         self._parameters.clear()
         for name, tensor in zip(names, tensors, strict=False):
             param = nn.Parameter(tensor.detach(), requires_grad=tensor.requires_grad)
@@ -118,8 +118,8 @@ class RNNModel(nn.Module):
             )
         if rnn_layer.input_size != vocab_size or rnn_layer.batch_first:
             raise ValueError(
-                f"rnn_layer must take {vocab_size} features (the vocabulary) and batch_first=False, "
-                f"got {rnn_layer.input_size} and batch_first={rnn_layer.batch_first}."
+                f"rnn_layer must take {vocab_size} features (the vocabulary) with batch_first="
+                f"False, got {rnn_layer.input_size} with batch_first={rnn_layer.batch_first}."
             )
         self.rnn, self.vocab_size, self.num_hiddens = rnn_layer, vocab_size, rnn_layer.hidden_size
         self.num_directions = 2 if rnn_layer.bidirectional else 1
@@ -140,7 +140,7 @@ class RNNModel(nn.Module):
                 f"{type(state).__name__}: make one with begin_state."
             )
         try:
-            outputs, state = self.rnn(inputs, tuple(state) if is_lstm else state[0])
+            outputs, new = self.rnn(inputs, tuple(state) if is_lstm else state[0])
         except RuntimeError as error:
             shapes = ", ".join(str(tuple(s.shape)) for s in state)
             raise ValueError(
@@ -148,16 +148,16 @@ class RNNModel(nn.Module):
                 f"shapes {shapes} ({error})."
             ) from None
         logits = self.linear(outputs.reshape(-1, outputs.shape[-1]))
-        return logits, (tuple(state) if is_lstm else (state,))
+        return logits, (tuple(new) if is_lstm else (new,))
 
     def begin_state(self, batch_size: int, device: Device = None) -> State:
         """``(H,)``, or ``(H, C)`` for an LSTM: zeros, ``(layers * directions, batch, hidden)``."""
         check_positive_int("batch_size", batch_size)
         rows = self.rnn.num_layers * self.num_directions
-        like = {"device": device, "dtype": self.linear.weight.dtype}
-        H = torch.zeros((rows, batch_size, self.num_outputs), **like)
+        dtype = self.linear.weight.dtype
+        H = torch.zeros((rows, batch_size, self.num_outputs), device=device, dtype=dtype)
         if isinstance(self.rnn, nn.LSTM):
-            return H, torch.zeros((rows, batch_size, self.num_hiddens), **like)
+            return H, torch.zeros((rows, batch_size, self.num_hiddens), device=device, dtype=dtype)
         return (H,)
 
 
@@ -175,7 +175,7 @@ def params_to_rnn_model(params: Sequence[Tensor]) -> RNNModel:
     check_gru_params(params)
     W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, W_hq, b_q, *b_hn = params
     vocab_size, num_hiddens = W_xz.shape
-    layer = nn.GRU(vocab_size, num_hiddens)
+    layer: Any = nn.GRU(vocab_size, num_hiddens)
     model = RNNModel(layer, vocab_size).to(device=W_xz.device, dtype=W_xz.dtype)
     with torch.no_grad():
         layer.weight_ih_l0.copy_(torch.cat([W_xr, W_xz, W_xh], dim=1).T)
@@ -198,8 +198,9 @@ def params_from_rnn_model(model: RNNModel, reset_after: bool = True) -> list[Ten
     gradients. Raises ``ValueError`` for a layer that is no ``nn.GRU``, has several layers or
     directions, or no biases.
     """
-    layer = getattr(model, "rnn", None)
-    if not isinstance(layer, nn.GRU) or layer.num_layers != 1 or layer.bidirectional:
+    layer: Any = getattr(model, "rnn", None)
+    is_gru = isinstance(layer, nn.GRU)
+    if not is_gru or layer.num_layers != 1 or layer.bidirectional:
         raise ValueError(
             f"The model must be built on nn.GRU with one layer and one direction, got {layer}: "
             "each layer and each direction has gates of its own."
@@ -236,7 +237,7 @@ def save_checkpoint(
     A scratch GRU is saved with its 11 parameters (12 with ``b_hn``), an ``RNNModel`` with its
     layer's settings and weights. The file is moved into place only when it is whole.
     """
-    check_vocab_size(vocab, model.vocab_size)
+    check_vocab(vocab, model)
     kind: dict[str, Any] = {"class": "scratch"}
     if isinstance(model, RNNModel):
         layer = model.rnn
@@ -245,7 +246,7 @@ def save_checkpoint(
         if not isinstance(layer, nn.LSTM):
             del kind["proj_size"]
     else:
-        check_gru_params(model.params)
+        check_gru_params(list(getattr(model, "params", ())))
     content = {
         "format": FORMAT,
         "kind": kind,
@@ -281,7 +282,9 @@ def load_checkpoint(
         raise FileNotFoundError(f"There is no checkpoint {path}: check the name, or train one.")
     try:
         with zipfile.ZipFile(path):  # what torch.save writes is a zip file
-            content = torch.load(path, map_location=device or "cpu", weights_only=True)
+            content = torch.load(
+                path, map_location=torch.device(device or "cpu"), weights_only=True
+            )
     except Exception as error:  # a damaged file can make the reader fail in any way
         raise CheckpointError(
             f"{path} cannot be read as a checkpoint ({type(error).__name__}): it is damaged, or "

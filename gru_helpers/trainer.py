@@ -24,7 +24,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.types import Device
 
-from ._validate import check_count, check_temperature, check_training, check_vocab_size
+from ._validate import check_count, check_temperature, check_training, check_vocab
 from .dataset import Minibatch, Vocab, encode_text
 from .models import State
 
@@ -41,12 +41,13 @@ def grad_clipping(model_or_params: nn.Module | Iterable[Tensor], theta: float) -
     Returns the norm before scaling, 0 where there is no gradient. Source: Pascanu et al. 2013,
     arXiv:1211.5063, algorithm 1. PyTorch has it as ``torch.nn.utils.clip_grad_norm_``.
     """
-    is_model = isinstance(model_or_params, nn.Module)
-    params = model_or_params.parameters() if is_model else model_or_params
+    params = model_or_params
+    if isinstance(params, nn.Module):
+        params = params.parameters()
     grads = [param.grad for param in params if param.grad is not None]
     if not grads:
         return 0.0
-    norm = torch.sqrt(sum((grad**2).sum() for grad in grads))
+    norm = torch.sqrt(sum((grad**2).sum() for grad in grads))  # type: ignore[arg-type]
     if norm > theta:
         for grad in grads:
             grad.mul_(theta / norm)
@@ -213,7 +214,7 @@ def predict(
     device = device or _device_of(model)
     check_count("num_preds", num_preds)
     check_temperature(temperature)
-    check_vocab_size(vocab, model.vocab_size)
+    check_vocab(vocab, model)
     ids = encode_text(prefix, vocab, "prefix")
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     with _evaluating(model):
@@ -275,7 +276,7 @@ def train(
     """
     device = torch.device(device) if device is not None else _device_of(model)
     check_training(num_epochs, lr, clip)
-    check_vocab_size(vocab, model.vocab_size)
+    check_vocab(vocab, model)
     if prefix is not None:
         encode_text(prefix, vocab, "prefix")
     if use_random_iter is None:
