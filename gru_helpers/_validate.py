@@ -88,11 +88,13 @@ def check_token_ids(X: Tensor, vocab_size: int) -> None:
             "X must hold integer token ids of shape (batch_size, num_steps), got shape "
             f"{tuple(X.shape)} and type {X.dtype}."
         )
-    if X.numel() and not 0 <= int(X.min()) <= int(X.max()) < vocab_size:
-        wrong = int(X.max() if X.max() >= vocab_size else X.min())
+    if X.numel() == 0:
+        return
+    low, high = map(int, X.aminmax())
+    if not 0 <= low <= high < vocab_size:
         raise ValueError(
-            f"Token ids must lie between 0 and {vocab_size - 1}, got {wrong}: was X made with "
-            "another vocabulary?"
+            f"Token ids must lie between 0 and {vocab_size - 1}, got {low if low < 0 else high}: "
+            "was X made with another vocabulary?"
         )
 
 
