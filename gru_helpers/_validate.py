@@ -83,16 +83,16 @@ def check_vocab(vocab: Sized, model: Any) -> None:
 
 def check_token_ids(X: Tensor, vocab_size: int) -> None:
     """Refuse anything but existing token ids, integers of shape ``(batch_size, num_steps)``."""
-    if X.dim() != 2 or X.dtype.is_floating_point or X.dtype == torch.bool:
+    if X.dim() != 2 or 0 in X.shape or X.dtype.is_floating_point or X.dtype == torch.bool:
         raise ValueError(
             "X must hold integer token ids of shape (batch_size, num_steps), got shape "
             f"{tuple(X.shape)} and type {X.dtype}."
         )
-    if X.numel() and not 0 <= int(X.min()) <= int(X.max()) < vocab_size:
-        wrong = int(X.max() if X.max() >= vocab_size else X.min())
+    lowest, highest = (int(bound) for bound in X.long().aminmax())
+    if lowest < 0 or highest >= vocab_size:
         raise ValueError(
-            f"Token ids must lie between 0 and {vocab_size - 1}, got {wrong}: was X made with "
-            "another vocabulary?"
+            f"Token ids must lie between 0 and {vocab_size - 1}, got "
+            f"{lowest if lowest < 0 else highest}: was X made with another vocabulary?"
         )
 
 
