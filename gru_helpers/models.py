@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import os
-import tempfile
+import pickle
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,7 +33,7 @@ from ._validate import (
     check_vocab,
 )
 from .dataset import Vocab
-from .equations import get_params, gru, gru_switched, init_gru_state
+from .equations import gru, gru_switched, init_gru_state
 
 State = tuple[Tensor, ...]
 ForwardFn = Callable[[Tensor, Any, Any], tuple[Tensor, Any]]
@@ -81,8 +81,9 @@ class RNNModelScratch(nn.Module):
             names = [f"param_{i}" for i in range(len(tensors))]
         self._parameters.clear()
         for name, tensor in zip(names, tensors, strict=False):
-            param = nn.Parameter(tensor.detach(), requires_grad=tensor.requires_grad)
-            self.register_parameter(name, param)
+            if not isinstance(tensor, nn.Parameter):
+                tensor = nn.Parameter(tensor.detach(), requires_grad=tensor.requires_grad)
+            self.register_parameter(name, tensor)
 
     def forward(self, X: Tensor, state: Sequence[Tensor] | None = None) -> tuple[Tensor, State]:
         """Logits ``(num_steps * batch_size, vocab_size)`` and the new state; see the module."""
@@ -243,7 +244,8 @@ def save_checkpoint(
     """Write ``model``, ``vocab`` and ``settings`` (numbers and strings) to one file.
 
     A scratch GRU is saved with its 11 parameters (12 with ``b_hn``), an ``RNNModel`` with its
-    layer's settings and weights. The file is moved into place only when it is whole.
+    layer's settings and weights. The file is moved into place only when it can be read back. Raises
+    ``ValueError`` for a vocabulary of another size and for settings that would not be read.
     """
     check_vocab(vocab, model)
     kind: dict[str, Any] = {"class": "scratch"}
@@ -265,14 +267,17 @@ def save_checkpoint(
     }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(content, file)
+        torch.save(content, temporary)
+        torch.load(temporary, weights_only=True)
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    except pickle.PickleError:
+        raise ValueError(
+            f"settings must be numbers, strings, lists and dicts, got {settings!r:.200}."
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)
     return path
 
 
@@ -318,17 +323,21 @@ def _rebuild(content: dict[str, Any], vocab_size: int) -> RNNModelScratch | RNNM
     kind, tensors, num_hiddens = dict(content["kind"]), content["tensors"], content["num_hiddens"]
     name = kind.pop("class")
     if name == "scratch":
+        if list(tensors) != [*PARAM_NAMES, "b_hn"][: len(tensors)]:
+            raise ValueError(f"its tensors are {', '.join(map(str, tensors))}.")
         params = [tensor.requires_grad_(True) for tensor in tensors.values()]
         check_gru_params(params)
         if tuple(params[0].shape) != (vocab_size, num_hiddens):
             raise ValueError(f"W_xz is {tuple(params[0].shape)}, not {(vocab_size, num_hiddens)}.")
         forward = functools.partial(gru_switched, reset_after=True) if len(params) == 12 else gru
-        device = params[0].device
-        model = RNNModelScratch(
-            vocab_size, num_hiddens, device, get_params, init_gru_state, forward
+        return RNNModelScratch(
+            vocab_size,
+            num_hiddens,
+            params[0].device,
+            lambda *sizes: params,
+            init_gru_state,
+            forward,
         )
-        model.params = params
-        return model
     like = tensors["linear.weight"]
     concise = RNNModel(_LAYERS[name](vocab_size, num_hiddens, **kind), vocab_size)
     concise.to(device=like.device, dtype=like.dtype).load_state_dict(tensors)
