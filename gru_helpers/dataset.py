@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, overload
 
 import torch
@@ -241,7 +242,7 @@ class SeqDataLoader:
 
 
 def load_corpus_time_machine(
-    max_tokens: int = -1, join_with: str = "", corpus: str = "auto"
+    max_tokens: int = -1, join_with: str = "", corpus: str | Path = "auto"
 ) -> tuple[list[int], Vocab, str]:
     """The corpus as a list of ids, its vocabulary, and the name of the text.
 
@@ -268,7 +269,7 @@ def load_data_time_machine(
     max_tokens: int = 10000,
     *,
     join_with: str = "",
-    corpus: str = "auto",
+    corpus: str | Path = "auto",
 ) -> tuple[SeqDataLoader, Vocab]:
     """The minibatches and the vocabulary of the first ``max_tokens`` characters of the text.
 
@@ -289,7 +290,7 @@ def load_train_heldout(
     *,
     use_random_iter: bool = False,
     join_with: str = "",
-    corpus: str = "auto",
+    corpus: str | Path = "auto",
 ) -> tuple[SeqDataLoader, SeqDataLoader, Vocab]:
     """Training minibatches, held-out minibatches, and the vocabulary.
 
