@@ -172,26 +172,25 @@ class TestFetchBook:
         monkeypatch.setenv("GRU_DATA_MIRROR", f" {tmp_path} ")
         assert fetch_book(empty_folder) == theirs
 
-    @pytest.mark.parametrize("start", ["repository", "elsewhere"])
+    @pytest.mark.parametrize("place", ["here", "repository"])
     def test_in_a_relative_mirror_seen_from_here_or_from_the_repository(
-        self, empty_folder, tmp_path, monkeypatch, start
+        self, empty_folder, tmp_path, monkeypatch, place
     ):
         """A notebook's folder is not the one in which the variable was set."""
-        stick, elsewhere = tmp_path / "repository" / "stick", tmp_path / "elsewhere"
-        stick.mkdir(parents=True)
-        elsewhere.mkdir()
-        put(stick)
-        monkeypatch.chdir(tmp_path / start)
+        for folder in ("here", "repository"):
+            (tmp_path / folder / "stick").mkdir(parents=True)
+        theirs = put(tmp_path / place / "stick")
+        monkeypatch.chdir(tmp_path / "here")
         monkeypatch.setattr(corpus, "data_dir", lambda: tmp_path / "repository" / "data")
-        assert fetch_book(empty_folder, mirror="stick").resolve() == (stick / BOOK_FILE).resolve()
+        assert fetch_book(empty_folder, mirror="stick").resolve() == theirs.resolve()
 
     def test_from_a_mirror_url_into_the_data_folder(self, tmp_path):
         folder = tmp_path / "new" / "data"
         with server((200, BOOK)) as (url, asked):
-            path = fetch_book(folder, mirror=url + "/")
+            path = fetch_book(folder, mirror=url + "/books/")
             assert path == folder / BOOK_FILE
             assert fetch_book(folder, mirror=url) == path
-        assert asked == [f"/{BOOK_FILE}"], "the second time it is in the folder"
+        assert asked == [f"/books/{BOOK_FILE}"], "the second time it is in the folder"
         assert path.read_bytes() == BOOK
         assert [p.name for p in folder.iterdir()] == [BOOK_FILE]
 

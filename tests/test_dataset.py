@@ -343,12 +343,17 @@ def test_heldout_text_is_always_cut_in_the_same_places():
 
 # --- what is refused, and in which words --------------------------------------------------------
 
-VOCAB = Vocab(list("abc"))
-ALPHABET = Vocab(string.ascii_lowercase + " ")
+VOCAB, ALPHABET = Vocab(list("abc")), Vocab(string.ascii_lowercase + " ")
 SEQUENTIAL, RANDOM = seq_data_iter_sequential, seq_data_iter_random
 NOT_POSITIVE = "{} must be a positive integer, got {!r}."
 NOT_A_COUNT = "max_tokens must be a positive integer, or -1 for all, got {}."
+TOO_LARGE = "batch_size={} with num_steps={} is too large for a text of {} tokens: {}."
+OFFSET = "offset must be an integer from 0 to {} (num_steps=5), or None, got {}."
+UNKNOWN = "A vocabulary must begin with '<unk>', got {}."
+IDS = "Ids must lie between 0 and 3, got {}."
 NO_LETTERS = "The text must contain at least one letter A to Z, got {!r}."
+LACKS = "The {} has characters that this vocabulary lacks: {}."
+ADVICE = "the largest that fits is batch_size=284 or num_steps=1"
 REFUSED = [
     (SEQUENTIAL, (range(99), 0, 5), NOT_POSITIVE.format("batch_size", 0)),
     (SEQUENTIAL, (range(99), -3, 5), NOT_POSITIVE.format("batch_size", -3)),
@@ -356,71 +361,26 @@ REFUSED = [
     (SeqDataLoader, (range(99), VOCAB, 2.0, 5), NOT_POSITIVE.format("batch_size", 2.0)),
     (load_data_time_machine, (True, 5), NOT_POSITIVE.format("batch_size", True)),
     (load_data_time_machine, ("2", 5), NOT_POSITIVE.format("batch_size", "2")),
-    (
-        load_data_time_machine,
-        (5000, 35),
-        "batch_size=5000 with num_steps=35 is too large for a text of 10,000 tokens: the largest "
-        "that fits is batch_size=284 or num_steps=1.",
-    ),
-    (
-        load_data_time_machine,
-        (5000, 35, True),
-        "batch_size=5000 with num_steps=35 is too large for a text of 10,000 tokens: the largest "
-        "that fits is batch_size=284 or num_steps=1.",
-    ),
-    (
-        SEQUENTIAL,
-        (range(2), 2, 2),
-        "batch_size=2 with num_steps=2 is too large for a text of 2 tokens: use a longer text.",
-    ),
-    (
-        SEQUENTIAL,
-        (range(99), 2, 5, 6),
-        "offset must be an integer from 0 to 5 (num_steps=5), or None, got 6.",
-    ),
-    (
-        RANDOM,
-        (range(99), 2, 5, 5),
-        "offset must be an integer from 0 to 4 (num_steps=5), or None, got 5.",
-    ),
-    (
-        SeqDataLoader,
-        (range(99), VOCAB, 2, 5, True, -1),
-        "offset must be an integer from 0 to 4 (num_steps=5), or None, got -1.",
-    ),
-    (
-        SeqDataLoader,
-        (range(99), VOCAB, 2, 5, False, 1.0),
-        "offset must be an integer from 0 to 5 (num_steps=5), or None, got 1.0.",
-    ),
+    (load_data_time_machine, (5000, 35), TOO_LARGE.format(5000, 35, "10,000", ADVICE)),
+    (load_data_time_machine, (5000, 35, True), TOO_LARGE.format(5000, 35, "10,000", ADVICE)),
+    (SEQUENTIAL, (range(2), 2, 2), TOO_LARGE.format(2, 2, 2, "use a longer text")),
+    (SEQUENTIAL, (range(99), 2, 5, 6), OFFSET.format(5, 6)),
+    (RANDOM, (range(99), 2, 5, 5), OFFSET.format(4, 5)),
+    (SeqDataLoader, (range(99), VOCAB, 2, 5, True, -1), OFFSET.format(4, -1)),
+    (SeqDataLoader, (range(99), VOCAB, 2, 5, False, 1.0), OFFSET.format(5, 1.0)),
     (load_corpus_time_machine, (0,), NOT_A_COUNT.format(0)),
     (load_corpus_time_machine, (-2,), NOT_A_COUNT.format(-2)),
     (load_data_time_machine, (2, 5, False, 9.5), NOT_A_COUNT.format(9.5)),
     (load_train_heldout, (4, 5, 0, 100), NOT_A_COUNT.format(0)),
     (load_train_heldout, (4, 5, 100, 0), NOT_POSITIVE.format("heldout_tokens", 0)),
-    (Vocab.from_list, (["a", "b"],), "A vocabulary must begin with '<unk>', got ['a', 'b']."),
-    (Vocab.from_list, ([],), "A vocabulary must begin with '<unk>', got []."),
-    (VOCAB.to_tokens, (4,), "Ids must lie between 0 and 3, got 4."),
-    (VOCAB.to_tokens, ([0, -1],), "Ids must lie between 0 and 3, got -1."),
-    *[
-        (encode_text, (text, ALPHABET), NO_LETTERS.format(text))
-        for text in ("", " ", "1895!", "时间")
-    ],
-    (
-        encode_text,
-        ("abcxy", VOCAB, "prefix"),
-        "The prefix 'abcxy' has characters that this vocabulary lacks: ['x', 'y'].",
-    ),
-    (
-        encode_text,
-        ("ab c", VOCAB),
-        "The text 'ab c' has characters that this vocabulary lacks: [' '].",
-    ),
-    (
-        encode_text,
-        ("ab ", VOCAB),
-        "The text 'ab ' has characters that this vocabulary lacks: [' '].",
-    ),
+    (Vocab.from_list, (["a", "b"],), UNKNOWN.format(["a", "b"])),
+    (Vocab.from_list, ([],), UNKNOWN.format([])),
+    (VOCAB.to_tokens, (4,), IDS.format(4)),
+    (VOCAB.to_tokens, ([0, -1],), IDS.format(-1)),
+    *[(encode_text, (t, ALPHABET), NO_LETTERS.format(t)) for t in ("", " \n", "1895!", "时间")],
+    (encode_text, ("abcxy", VOCAB, "prefix"), LACKS.format("prefix 'abcxy'", ["x", "y"])),
+    (encode_text, ("ab c", VOCAB), LACKS.format("text 'ab c'", [" "])),
+    (encode_text, ("ab ", VOCAB), LACKS.format("text 'ab '", [" "])),
 ]
 
 

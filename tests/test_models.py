@@ -422,54 +422,42 @@ def concise_model(**look):
     return RNNModel(nn.GRU(28, 6, **look), 28)
 
 
-NOT_A_SIZE = "{} must be a positive integer, got {!r}."
-BAD_LAYER = "rnn_layer must be nn.RNN, nn.GRU or nn.LSTM, got {}."
-BAD_FEATURES = (
+SIZE = "{} must be a positive integer, got {!r}."
+KIND = "rnn_layer must be nn.RNN, nn.GRU or nn.LSTM, got {}."
+FEATURES = (
     "rnn_layer must take 28 features (the vocabulary) with batch_first=False, got {} with "
     "batch_first={}."
 )
-NOT_COPIED = (
+LAYER = (
     "The model must be built on nn.GRU with one layer and one direction, got {}: each layer and "
     "each direction has gates of its own."
 )
+BIASES = "The nn.GRU of the model must have biases, got bias=False."
+NUMBER = (
+    f"A GRU with its output layer has 11 parameters ({', '.join(PARAM_NAMES)}), and b_hn as a "
+    "twelfth where it resets after the product; got 9."
+)
+SHAPE = (
+    "W_hz must have shape (7, 7), since W_xz is (5, 7), got (7,): check its size and its place in "
+    "the list."
+)
+UNCOPIED = [nn.GRU(28, 6, 2), nn.GRU(28, 6, bidirectional=True), nn.LSTM(28, 6), nn.RNN(28, 6)]
 REFUSED = [
-    (scratch_model, (0, 4), NOT_A_SIZE.format("vocab_size", 0)),
-    (scratch_model, (4, -1), NOT_A_SIZE.format("num_hiddens", -1)),
-    (scratch_model, (2.5, 4), NOT_A_SIZE.format("vocab_size", 2.5)),
-    (RNNModel, (nn.GRU(28, 6), 0), NOT_A_SIZE.format("vocab_size", 0)),
-    (concise_model().begin_state, (0,), NOT_A_SIZE.format("batch_size", 0)),
-    (scratch_model(28, 6).begin_state, (0,), NOT_A_SIZE.format("batch_size", 0)),
-    (RNNModel, (nn.Linear(28, 6), 28), BAD_LAYER.format("Linear")),
-    (RNNModel, (nn.GRUCell(28, 6), 28), BAD_LAYER.format("GRUCell")),
-    (RNNModel, (nn.GRU(6, 28), 28), BAD_FEATURES.format(6, False)),
-    (RNNModel, (nn.GRU(28, 6, batch_first=True), 28), BAD_FEATURES.format(28, True)),
-    *[
-        (params_from_rnn_model, (RNNModel(layer, 28),), NOT_COPIED.format(layer))
-        for layer in (
-            nn.GRU(28, 6, 2),
-            nn.GRU(28, 6, bidirectional=True),
-            nn.LSTM(28, 6),
-            nn.RNN(28, 6),
-        )
-    ],
-    (params_from_rnn_model, (scratch_model(28, 6),), NOT_COPIED.format(None)),
-    (
-        params_from_rnn_model,
-        (concise_model(bias=False),),
-        "The nn.GRU of the model must have biases, got bias=False.",
-    ),
-    (
-        params_to_rnn_model,
-        (eleven()[:9],),
-        f"A GRU with its output layer has 11 parameters ({', '.join(PARAM_NAMES)}), and b_hn as a "
-        "twelfth where it resets after the product; got 9.",
-    ),
-    (
-        params_to_rnn_model,
-        (eleven()[:1] + eleven()[2:3] * 10,),
-        "W_hz must have shape (7, 7), since W_xz is (5, 7), got (7,): check its size and its place "
-        "in the list.",
-    ),
+    (scratch_model, (0, 4), SIZE.format("vocab_size", 0)),
+    (scratch_model, (4, -1), SIZE.format("num_hiddens", -1)),
+    (scratch_model, (2.5, 4), SIZE.format("vocab_size", 2.5)),
+    (RNNModel, (nn.GRU(28, 6), 0), SIZE.format("vocab_size", 0)),
+    (concise_model().begin_state, (0,), SIZE.format("batch_size", 0)),
+    (scratch_model(28, 6).begin_state, (0,), SIZE.format("batch_size", 0)),
+    (RNNModel, (nn.Linear(28, 6), 28), KIND.format("Linear")),
+    (RNNModel, (nn.GRUCell(28, 6), 28), KIND.format("GRUCell")),
+    (RNNModel, (nn.GRU(6, 28), 28), FEATURES.format(6, False)),
+    (RNNModel, (nn.GRU(28, 6, batch_first=True), 28), FEATURES.format(28, True)),
+    *[(params_from_rnn_model, (RNNModel(x, 28),), LAYER.format(x)) for x in UNCOPIED],
+    (params_from_rnn_model, (scratch_model(28, 6),), LAYER.format(None)),
+    (params_from_rnn_model, (concise_model(bias=False),), BIASES),
+    (params_to_rnn_model, (eleven()[:9],), NUMBER),
+    (params_to_rnn_model, (eleven()[:1] + eleven()[2:3] * 10,), SHAPE),
 ]
 
 
@@ -638,33 +626,31 @@ def test_what_is_no_checkpoint_of_this_package(tmp_path, content):
         load_checkpoint(tmp_path / "model.pt")
 
 
+CONTRADICTIONS = {
+    "kind": [{"class": "Mamba"}, {"class": "GRU", "num_layers": 1}, {}, None],
+    "num_hiddens": [9, "8"],
+    "tensors": [{}, {"W_xz": torch.zeros(28, 8)}, [1, 2], None],
+    "vocab": [["<unk>", "a"], ["a", "b"], [], None],
+    "settings": [None],
+}
+
+
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {"kind": {"class": "Mamba"}},
-        {"kind": {}},
-        {"kind": None},
-        {"kind": {"class": "GRU", "num_layers": 1}},
-        {"num_hiddens": 9},
-        {"num_hiddens": "8"},
-        {"tensors": {}},
-        {"tensors": {"W_xz": torch.zeros(28, 8)}},
-        {"tensors": dict(zip("abcdefghijk", eleven(28, 8), strict=True))},
-        {"tensors": [1, 2]},
-        {"tensors": None},
-        {"vocab": ["<unk>", "a"]},
-        {"vocab": ["a", "b"]},
-        {"vocab": []},
-        {"vocab": None},
-        {"settings": None},
-    ],
-    ids=lambda changes: str(changes)[:40],
+    ("key", "value"), [(k, v) for k in CONTRADICTIONS for v in CONTRADICTIONS[k]]
 )
-def test_a_checkpoint_that_contradicts_itself(saved, changes):
-    """Entries are replaced, or left out where the change is ``None``."""
-    content = torch.load(saved, weights_only=True) | changes
+def test_a_checkpoint_that_contradicts_itself(saved, key, value):
+    """An entry is replaced, or left out where its value is ``None``."""
+    content = torch.load(saved, weights_only=True) | {key: value}
     torch.save({k: v for k, v in content.items() if v is not None}, saved)
     with pytest.raises(CheckpointError, match=r"model\.pt is inconsistent: ."):
+        load_checkpoint(saved)
+
+
+def test_a_checkpoint_whose_tensors_are_in_another_order(saved):
+    content = torch.load(saved, weights_only=True)
+    content["tensors"] = dict(sorted(content["tensors"].items()))
+    torch.save(content, saved)
+    with pytest.raises(CheckpointError, match=r"inconsistent: its tensors are W_hh, W_hq"):
         load_checkpoint(saved)
 
 

@@ -84,9 +84,9 @@ def same(ours, theirs):
 class Oracle(nn.Module):
     """Not a network: its logits are a function of the ids, its state counts the steps."""
 
-    def __init__(self, logits_of, vocab_size=28):
+    def __init__(self, logits_of):
         super().__init__()
-        self.vocab_size, self.logits_of = vocab_size, logits_of
+        self.vocab_size, self.logits_of = 28, logits_of
         self.theta = nn.Parameter(torch.zeros(1))
         self.steps_read = []
 
@@ -239,29 +239,6 @@ def test_clipping_takes_a_model_or_its_parameters(model):
     assert grad_clipping(model.parameters(), 1.0) == pytest.approx(norm / 2)
 
 
-@pytest.mark.parametrize("clip", [1.0, 0.01, None])
-def test_no_step_is_longer_than_the_clip(scratch, quiet, clip):
-    """With lr=1, a step of plain SGD is its gradient."""
-    lengths = []
-
-    class Watched(torch.optim.SGD):
-        def step(self):
-            before = weights(scratch)
-            super().step()
-            moved = [(a - b).flatten() for a, b in zip(before, weights(scratch), strict=True)]
-            lengths.append(torch.cat(moved).norm().item())
-
-    with torch.no_grad():
-        for p in scratch.params:
-            p.mul_(200)
-    quiet(scratch, num_epochs=1, optimizer=Watched, clip=clip)
-    assert len(lengths) > 4
-    if clip is None:
-        assert max(lengths) > 1.2
-    else:
-        assert clip * 0.99 < max(lengths) <= clip * 1.001
-
-
 # --- what training does -------------------------------------------------------------------------
 
 
@@ -340,7 +317,7 @@ def test_training_is_the_loop_that_one_writes_to_the_bit(
     assert history.perplexity == pytest.approx(perplexities, rel=1e-6)
 
 
-@pytest.mark.parametrize("clip", [1.0, 0.1])
+@pytest.mark.parametrize("clip", [1.0, 0.01])
 def test_the_default_is_clipped_sgd(quiet, minibatches, clip):
     expected, model = fresh(), fresh()
     by_hand(expected, minibatches, 3, functools.partial(SGD, lr=0.5), clip=clip)
@@ -690,10 +667,13 @@ def test_history_in_one_line():
 
 
 def test_predict_continues_the_prefix(model, vocab):
+    seed = torch.random.get_rng_state()
     text = predict("time", 12, model, vocab, CPU)
     assert text.startswith("time")
     assert len(text.replace("<unk>", "?")) == 16
+    assert predict("time", 12, model, vocab) == text
     assert predict("time", 0, model, vocab) == "time"
+    assert torch.equal(seed, torch.random.get_rng_state()), "greedy: no random number"
 
 
 def test_predict_takes_the_likeliest_character_each_time(vocab):
@@ -715,12 +695,6 @@ def test_predict_agrees_with_one_long_forward_pass(model, vocab):
     ids = torch.tensor([vocab[re.findall("<unk>|.", predict("the time", 20, model, vocab))]])
     logits, _ = model(ids)
     assert ids[0, 8:].tolist() == logits.argmax(1)[7:-1].tolist()
-
-
-def test_greedy_is_deterministic_and_needs_no_random_number(model, vocab):
-    seed = torch.random.get_rng_state()
-    assert predict("time", 20, model, vocab) == predict("time", 20, model, vocab)
-    assert torch.equal(seed, torch.random.get_rng_state())
 
 
 @pytest.mark.parametrize(
@@ -816,13 +790,3 @@ def test_an_optimizer_made_before_the_params_were_assigned_is_refused(scratch, q
     scratch.params = [p.detach().clone().requires_grad_(True) for p in scratch.params]
     with pytest.raises(ValueError, match="after they were last assigned"):
         quiet(scratch, optimizer=optimizer)
-
-
-@pytest.mark.parametrize(("prefix", "unknown"), [("abcxy", "['x', 'y']"), ("ab ", "[' ']")])
-def test_characters_that_the_vocabulary_lacks(prefix, unknown):
-    oracle = Oracle(lambda ids: torch.zeros(len(ids), 4), vocab_size=4)
-    with pytest.raises(ValueError, match="lacks") as caught:
-        predict(prefix, 5, oracle, Vocab(list("abc")))
-    assert str(caught.value) == (
-        f"The prefix {prefix!r} has characters that this vocabulary lacks: {unknown}."
-    )
