@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 import math
+import numbers
 from collections.abc import Callable, Sequence, Sized
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor
@@ -44,9 +45,14 @@ def checked_by(check: Callable[P, None]) -> Callable[[Callable[P, T]], Callable[
     return decorate
 
 
+def _is_int(value: object) -> TypeGuard[int]:
+    """Whether ``value`` is an integer, numpy's among them, and no truth value."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
 def check_positive_int(name: str, value: object) -> None:
     """Refuse anything but an integer of 1 or more."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if not _is_int(value) or value < 1:
         raise ValueError(f"{name} must be a positive integer, got {value!r}.")
 
 
@@ -83,18 +89,16 @@ def check_vocab(vocab: Sized, model: Any) -> None:
 
 def check_token_ids(X: Tensor, vocab_size: int) -> None:
     """Refuse anything but existing token ids, integers of shape ``(batch_size, num_steps)``."""
-    if X.dim() != 2 or X.dtype.is_floating_point or X.dtype == torch.bool:
+    if X.dim() != 2 or 0 in X.shape or X.dtype.is_floating_point or X.dtype == torch.bool:
         raise ValueError(
             "X must hold integer token ids of shape (batch_size, num_steps), got shape "
             f"{tuple(X.shape)} and type {X.dtype}."
         )
-    if X.numel() == 0:
-        return
-    low, high = map(int, X.aminmax())
-    if not 0 <= low <= high < vocab_size:
+    lowest, highest = (int(bound) for bound in X.long().aminmax())
+    if lowest < 0 or highest >= vocab_size:
         raise ValueError(
-            f"Token ids must lie between 0 and {vocab_size - 1}, got {low if low < 0 else high}: "
-            "was X made with another vocabulary?"
+            f"Token ids must lie between 0 and {vocab_size - 1}, got "
+            f"{lowest if lowest < 0 else highest}: was X made with another vocabulary?"
         )
 
 
@@ -124,12 +128,18 @@ def check_sampling(
         )
 
 
+def check_max_tokens(max_tokens: int) -> None:
+    """Refuse anything but a number of tokens, or -1 for all of them."""
+    if not _is_int(max_tokens) or (max_tokens < 1 and max_tokens != -1):
+        raise ValueError(f"max_tokens must be a positive integer, or -1 for all, got {max_tokens}.")
+
+
 def check_offset(offset: int | None, num_steps: int, use_random_iter: bool) -> None:
     """Refuse an offset other than those that an epoch would draw."""
     most = num_steps - use_random_iter
-    if offset is not None and not 0 <= offset <= most:
+    if offset is not None and not (_is_int(offset) and 0 <= offset <= most):
         raise ValueError(
-            f"offset must lie between 0 and {most} (num_steps={num_steps}), or be None, got "
+            f"offset must be an integer from 0 to {most} (num_steps={num_steps}), or None, got "
             f"{offset!r}."
         )
 
@@ -353,21 +363,22 @@ def check_gru_backward(
 def check_training(num_epochs: int, lr: float, clip: float | None) -> None:
     """Refuse settings with which training cannot start."""
     check_positive_int("num_epochs", num_epochs)
-    if not (isinstance(lr, (int, float)) and 0 < lr < math.inf):
+    if not (isinstance(lr, numbers.Real) and 0 < lr < math.inf):
         raise ValueError(f"lr must be a positive number, got {lr!r}.")
-    if clip is not None and not clip > 0:
+    if clip is not None and not (isinstance(clip, numbers.Real) and clip > 0):
         raise ValueError(f"clip must be a positive number, or None, got {clip!r}.")
 
 
 def check_count(name: str, value: object) -> None:
     """Refuse anything but an integer of 0 or more."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if not _is_int(value) or value < 0:
         raise ValueError(f"{name} must be a non-negative integer, got {value!r}.")
 
 
 def check_temperature(temperature: float) -> None:
     """Refuse a temperature below 0."""
-    if not temperature >= 0:
+    if not (isinstance(temperature, numbers.Real) and temperature >= 0):
         raise ValueError(
-            f"temperature must be 0 (the likeliest character) or more, got {temperature!r}."
+            "temperature must be a number of 0 or more (0 takes the likeliest character), got "
+            f"{temperature!r}."
         )

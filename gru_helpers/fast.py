@@ -272,14 +272,18 @@ class FastGRUModel(nn.Module):
             check_token_ids(X, self.vocab_size)
         if not X.dtype.is_floating_point:
             X = X.long()
-        state = self.begin_state(len(X), X.device) if state is None else state
+        state = self.begin_state(len(X)) if state is None else state
         return fast_gru(X.transpose(0, 1), state, self.params)
 
     def begin_state(self, batch_size: int, device: Device = None) -> tuple[Tensor]:
-        """The state before the first step: ``(H,)``, zeros of the parameters' type."""
+        """The state before the first step: ``(H,)``, zeros of the parameters' type.
+
+        ``device`` is the model's own unless another is given.
+        """
         check_positive_int("batch_size", batch_size)
-        dtype = self.params[0].dtype
-        return (torch.zeros((batch_size, self.num_hiddens), device=device, dtype=dtype),)
+        like = self.params[0]
+        device = like.device if device is None else device
+        return (torch.zeros((batch_size, self.num_hiddens), device=device, dtype=like.dtype),)
 
     def extra_repr(self) -> str:
         """What stands between the brackets of ``print(model)``."""
