@@ -198,6 +198,8 @@ class _Cell:
         H = state[0] if isinstance(state, (tuple, list)) and len(state) == 1 else state
         if not isinstance(H, Tensor) or H.numel() != self.num_hiddens or H.isnan().any():
             found = f"shape {tuple(H.shape)}" if isinstance(H, Tensor) else f"{H!r:.60}"
+            if isinstance(H, Tensor) and H.numel() == self.num_hiddens:
+                found = "numbers that are nan"
             raise ValueError(
                 f"The state must be one row of {self.num_hiddens} numbers, as "
                 f"begin_state(1, device) gives it, got {found}."
