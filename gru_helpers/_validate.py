@@ -186,12 +186,14 @@ def check_gru_params(params: Sequence[Tensor]) -> None:
     """
     if len(params) not in (11, 12):
         raise ValueError(
-            f"A GRU with its output layer has 11 parameters ({', '.join(PARAM_NAMES)}), and b_hn "
-            f"as a twelfth where it resets after the product; got {len(params)}."
+            f"params must be the 11 tensors {', '.join(PARAM_NAMES)}, or 12 with b_hn at the end, "
+            f"got {len(params)}."
         )
     W_xz = params[0]
     if W_xz.dim() != 2:
-        raise ValueError(f"W_xz must be (vocab_size, num_hiddens), got {tuple(W_xz.shape)}.")
+        raise ValueError(
+            f"W_xz must have shape (vocab_size, num_hiddens), got {tuple(W_xz.shape)}."
+        )
     shapes = gru_param_shapes(*W_xz.shape) | {"b_hn": (W_xz.shape[1],)}
     for (name, shape), param in zip(shapes.items(), params, strict=False):
         if tuple(param.shape) != shape:
@@ -201,13 +203,19 @@ def check_gru_params(params: Sequence[Tensor]) -> None:
             )
 
 
+def check_one_state(state: object) -> None:
+    """Refuse anything but a tuple or list of one."""
+    if not isinstance(state, (tuple, list)) or len(state) != 1:
+        size = f" of {len(state)}" if isinstance(state, (tuple, list)) else ""
+        raise ValueError(
+            "The state must be a tuple (H,) of one tensor, as init_gru_state returns it, got "
+            f"{type(state).__name__}{size}."
+        )
+
+
 def check_gru_state(state: Sequence[Tensor], batch_size: int, num_hiddens: int) -> None:
     """Refuse anything but ``(H,)`` with H ``(batch_size, num_hiddens)``."""
-    if not isinstance(state, (tuple, list)) or len(state) != 1:
-        raise ValueError(
-            "The state must be a tuple (H,) of one tensor, as init_gru_state returns it, got a "
-            f"{type(state).__name__}."
-        )
+    check_one_state(state)
     if tuple(state[0].shape) != (batch_size, num_hiddens):
         raise ValueError(
             f"The state H must have shape ({batch_size}, {num_hiddens}), which is (batch_size, "
@@ -220,8 +228,8 @@ def check_reset_after(reset_after: bool, params: Sequence[object]) -> None:
     check_choice("reset_after", reset_after, (False, True))
     if reset_after != (len(params) == 12):
         raise ValueError(
-            f"reset_after={reset_after} needs {'11 and b_hn as the 12th' if reset_after else 11} "
-            f"parameters, got {len(params)}."
+            f"params must be {'12 tensors, b_hn the last' if reset_after else '11 tensors'}, with "
+            f"reset_after={reset_after}, got {len(params)}."
         )
 
 
@@ -237,17 +245,23 @@ def check_gru_call(
     W_xz = params[0]
     vocab_size, num_hiddens = W_xz.shape
     dense = inputs.dim() == 3
-    if not dense and inputs.dim() == 2 and not inputs.dtype.is_floating_point:
+    is_integer = not inputs.dtype.is_floating_point and inputs.dtype != torch.bool
+    if inputs.dim() == 2 and is_integer:
         if not ids:
             raise ValueError(
                 "The inputs must be one-hot vectors, got token ids of shape "
                 f"{tuple(inputs.shape)}: encode them with torch.nn.functional.one_hot."
             )
+        if inputs.device != W_xz.device:
+            raise ValueError(
+                f"The inputs must be on {W_xz.device}, as W_xz is, got {inputs.device}: move them "
+                "with .to(W_xz.device)."
+            )
         check_token_ids(inputs, vocab_size)
     elif not dense or inputs.shape[-1] != vocab_size:
         raise ValueError(
             f"The inputs must have shape (num_steps, batch_size, {vocab_size}), time first"
-            f"{', or be integer token ids (num_steps, batch_size)' if ids else ''}; got shape "
+            f"{', or be integer token ids (num_steps, batch_size)' if ids else ''}, got shape "
             f"{tuple(inputs.shape)} and type {inputs.dtype}."
         )
     if inputs.shape[0] == 0:
@@ -259,7 +273,7 @@ def check_gru_call(
         if tensor.dtype != W_xz.dtype or tensor.device != W_xz.device:
             raise ValueError(
                 f"{name} must be {W_xz.dtype} on {W_xz.device}, as W_xz is, got {tensor.dtype} on "
-                f"{tensor.device}: convert it with .to(W_xz)."
+                f"{tensor.device}: convert with .to(W_xz)."
             )
 
 
@@ -267,7 +281,7 @@ def check_gru(inputs: Tensor, state: Sequence[Tensor], params: Sequence[Tensor])
     """The check of ``gru``."""
     if len(params) == 12:
         raise ValueError(
-            "gru takes the 11 parameters of get_params, got 12: leave b_hn out, or call "
+            "params must be the 11 tensors of get_params, got 12: leave b_hn out, or call "
             "gru_switched with reset_after=True."
         )
     check_gru_call(inputs, state, params)
@@ -282,10 +296,15 @@ def check_gru_step(
     clamp: Callable[[str, Tensor], Tensor] | None = None,
 ) -> None:
     """The check of ``gru_step``, which is called at every step and must be quick."""
-    if len(params) < 9 + reset_after:
+    if len(params) < 9:
         raise ValueError(
-            f"A GRU step needs {9 + reset_after} parameters or more, got {len(params)}: "
-            f"{', '.join(PARAM_NAMES[:9])}{', and b_hn as the last' if reset_after else ''}."
+            f"params must be at least the 9 tensors {', '.join(PARAM_NAMES[:9])}, got "
+            f"{len(params)}."
+        )
+    if reset_after and len(params) not in (10, 12):
+        raise ValueError(
+            "params must be 10 or 12 tensors, b_hn the last, with reset_after=True, got "
+            f"{len(params)}."
         )
     if X.shape[-1] != params[0].shape[0] or H.shape[-1] != params[0].shape[1]:
         raise ValueError(
@@ -303,8 +322,18 @@ def check_unroll(
     """The check of ``unroll``, whose parameters are those of any step."""
     if len(inputs) == 0:
         raise ValueError("The inputs must have at least one step, got 0.")
-    if not isinstance(state, (tuple, list)) or len(state) != 1:
-        raise ValueError(f"The state must be a tuple (H,) of one tensor, got {state!r:.60}.")
+    check_one_state(state)
+    if not 2 <= len(params) <= 12:
+        raise ValueError(
+            "params must be at most 11 tensors, the last two of them W_hq and b_q, or 12 with b_hn "
+            f"at the end, got {len(params)}."
+        )
+    W_hq, b_q = params[:11][-2:]
+    if W_hq.dim() != 2 or len(W_hq) != state[0].shape[-1] or b_q.shape != W_hq.shape[1:]:
+        raise ValueError(
+            "The last two of params must be the output layer, W_hq (num_hiddens, vocab_size) and "
+            f"b_q (vocab_size,), got {tuple(W_hq.shape)} and {tuple(b_q.shape)}."
+        )
 
 
 def check_gru_switched(
