@@ -87,7 +87,7 @@ class RNNModelScratch(nn.Module):
     def forward(self, X: Tensor, state: Sequence[Tensor] | None = None) -> tuple[Tensor, State]:
         """Logits ``(num_steps * batch_size, vocab_size)`` and the new state; see the module."""
         check_token_ids(X, self.vocab_size)
-        state = self.begin_state(len(X), X.device) if state is None else state
+        state = self.begin_state(batch_size=len(X), device=X.device) if state is None else state
         inputs = F.one_hot(X.T.long(), self.vocab_size).to(self.params[0].dtype)
         return self.forward_fn(inputs, state, self.params)
 
@@ -130,7 +130,7 @@ class RNNModel(nn.Module):
     def forward(self, X: Tensor, state: Sequence[Tensor] | None = None) -> tuple[Tensor, State]:
         """Logits ``(num_steps * batch_size, vocab_size)`` and the new state; see the module."""
         check_token_ids(X, self.vocab_size)
-        state = self.begin_state(len(X), X.device) if state is None else state
+        state = self.begin_state(batch_size=len(X), device=X.device) if state is None else state
         inputs = F.one_hot(X.T.long(), self.vocab_size).to(self.linear.weight.dtype)
         is_lstm = isinstance(self.rnn, nn.LSTM)
         layer = f"nn.{type(self.rnn).__name__}"
