@@ -88,7 +88,7 @@ class RNNModelScratch(nn.Module):
     def forward(self, X: Tensor, state: Sequence[Tensor] | None = None) -> tuple[Tensor, State]:
         """Logits ``(num_steps * batch_size, vocab_size)`` and the new state; see the module."""
         check_token_ids(X, self.vocab_size)
-        state = self.begin_state(len(X)) if state is None else state
+        state = self.begin_state(batch_size=len(X)) if state is None else state
         inputs = F.one_hot(X.T.long(), self.vocab_size).to(self.params[0].dtype)
         return self.forward_fn(inputs, state, self.params)
 
@@ -136,7 +136,7 @@ class RNNModel(nn.Module):
     def forward(self, X: Tensor, state: Sequence[Tensor] | None = None) -> tuple[Tensor, State]:
         """Logits ``(num_steps * batch_size, vocab_size)`` and the new state; see the module."""
         check_token_ids(X, self.vocab_size)
-        state = self.begin_state(len(X)) if state is None else state
+        state = self.begin_state(batch_size=len(X)) if state is None else state
         inputs = F.one_hot(X.T.long(), self.vocab_size).to(self.linear.weight.dtype)
         shapes = self._state_shapes(len(X))
         is_sequence = isinstance(state, (tuple, list))
