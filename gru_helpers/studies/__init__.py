@@ -1,0 +1,1 @@
+"""Studies: what takes minutes and is recorded, and what the maintainer runs."""
