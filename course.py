@@ -21,8 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
-SCRIPTS, SUFFIX = (VENV / "Scripts", ".exe") if os.name == "nt" else (VENV / "bin", "")
-PYTHON = SCRIPTS / f"python{SUFFIX}"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "course-stamp.json"  # written when an installation is complete
 OLDEST, NEWEST = (3, 10), (3, 13)
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -91,7 +90,7 @@ def environment(**defaults):
     env = dict(defaults, **os.environ)
     env.update(VIRTUAL_ENV=str(VENV), JUPYTER_PREFER_ENV_PATH="1", PYTHONUTF8="1")
     env.update(PIP_USER="0", PIP_NO_INPUT="1", PIP_DISABLE_PIP_VERSION_CHECK="1")
-    env["PATH"] = str(SCRIPTS) + os.pathsep + env.get("PATH", "")
+    env["PATH"] = str(PYTHON.parent) + os.pathsep + env.get("PATH", "")
     env.pop("PYTHONHOME", None)
     mirror = env.get("GRU_DATA_MIRROR", "")
     if mirror and "://" not in mirror:  # a notebook runs in its own folder, not in the user's
@@ -351,9 +350,10 @@ def absolute_paths(options):
     result = []
     for option in options:
         path, colons, name = option.partition("::")
-        found = [place for place in (Path(path), ROOT / path) if place.exists()]
-        value = option.startswith("-") or (result and result[-1] in ("-k", "-m"))
-        result.append(f"{found[0].resolve()}{colons}{name}" if found and not value else option)
+        if not option.startswith("-") and result[-1:] not in (["-k"], ["-m"]):
+            found = [place for place in (path, str(ROOT / path)) if os.path.exists(place)]
+            option = f"{os.path.realpath(found[0])}{colons}{name}" if found else option
+        result.append(option)
     return result
 
 
