@@ -13,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 USAGE = "usage: python3 tests/soak.py COUNT [NOTEBOOK ...]   (all notebooks by default)"
+SPIN = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
 
 
 def main(arguments: list[str]) -> int:
@@ -26,10 +27,7 @@ def main(arguments: list[str]) -> int:
     if missing:
         sys.exit(f"There is no notebook {missing[0]}.")
     failures = collections.Counter()
-    busy = [
-        subprocess.Popen([sys.executable, "-c", "while True: pass"])
-        for _ in range(os.cpu_count() or 1)
-    ]
+    busy = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(os.cpu_count() or 1)]
     runs = 0
     try:
         for number in range(1, count + 1):
