@@ -66,14 +66,19 @@ def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
 # --- sizes --------------------------------------------------------------------------------------
 
 
-def check_model_sizes(vocab_size: int, num_hiddens: int, device: Device = None) -> None:
-    """The sizes of a model; also the check of ``get_params``."""
+def check_model_sizes(vocab_size: int, num_hiddens: int) -> None:
+    """Refuse sizes below 1."""
     check_positive_int("vocab_size", vocab_size)
     check_positive_int("num_hiddens", num_hiddens)
 
 
-def check_state_sizes(batch_size: int, num_hiddens: int, device: Device = None) -> None:
-    """The sizes of a state; the check of ``init_gru_state``."""
+def check_get_params(vocab_size: int, num_hiddens: int, device: Device) -> None:
+    """The check of ``get_params``."""
+    check_model_sizes(vocab_size, num_hiddens)
+
+
+def check_init_gru_state(batch_size: int, num_hiddens: int, device: Device) -> None:
+    """The check of ``init_gru_state``."""
     check_positive_int("batch_size", batch_size)
     check_positive_int("num_hiddens", num_hiddens)
 

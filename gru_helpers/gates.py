@@ -386,8 +386,6 @@ def trace_minibatch(
     """
     cell = _Cell(model)
     check_token_ids(X, cell.vocab_size)
-    if 0 in X.shape:
-        raise ValueError(f"X must have at least one row and one step, got {tuple(X.shape)}.")
     H = torch.zeros(len(X), cell.num_hiddens).to(cell.params[0])
     if state is not None:
         check_gru_state(state, *H.shape)

@@ -637,7 +637,7 @@ REFUSED = [
     (lambda: minibatch(X + 1), "Token ids must lie between 0 and 27, got 28: was X made with"),
     (lambda: minibatch(torch.zeros(2, 3)), f"{MINIBATCH} (2, 3) and type torch.float32."),
     (lambda: minibatch(X[0]), f"{MINIBATCH} (7,) and type torch.int64."),
-    (lambda: minibatch(X[:, :0]), "X must have at least one row and one step, got (3, 0)."),
+    (lambda: minibatch(X[:, :0]), f"{MINIBATCH} (3, 0) and type torch.int64."),
     (lambda: minibatch(state=(torch.zeros(2, 6),)), "The state H must have shape (3, 6), which is"),
     (lambda: minibatch(state=torch.zeros(3, 6)), "The state must be a tuple (H,) of one tensor"),
 ]
