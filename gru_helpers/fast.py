@@ -198,12 +198,14 @@ def fast_gru(
 ) -> tuple[Tensor, tuple[Tensor]]:
     """``gru``, faster: the same arguments, results and errors.
 
-    ``inputs`` may also be token ids ``(num_steps, batch_size)``, which is faster again. With the
-    twelfth parameter ``b_hn`` it is ``gru_switched(..., reset_after=True)``. Gradients of any
-    order, with respect to inputs, state and parameters, as under autograd. Raises ``ValueError``
-    naming what does not fit in shape, type or device.
+    ``inputs`` may also be integer token ids ``(num_steps, batch_size)``, which is faster again.
+    With the twelfth parameter ``b_hn`` it is ``gru_switched(..., reset_after=True)``. Gradients of
+    any order, with respect to inputs, state and parameters, as under autograd. Raises
+    ``ValueError`` naming what does not fit in shape, type or device.
     """
     check_gru_call(inputs, state, params, ids=True)
+    if inputs.dim() == 2:
+        inputs = inputs.long()
     if torch.is_grad_enabled() and any(x.requires_grad for x in (inputs, *state, *params)):
         outputs, H = GRUFunction.apply(inputs, *state, *params)
     else:
@@ -268,18 +270,20 @@ class FastGRUModel(nn.Module):
         self, X: Tensor, state: Sequence[Tensor] | None = None
     ) -> tuple[Tensor, tuple[Tensor]]:
         """Logits and the new state; see the class. Raises ``ValueError`` for what does not fit."""
-        if X.dim() not in (2, 3) or (X.dim() == 2 and X.dtype.is_floating_point):
+        if X.dim() != 3:
             check_token_ids(X, self.vocab_size)
-        if not X.dtype.is_floating_point:
-            X = X.long()
-        state = self.begin_state(len(X), X.device) if state is None else state
+        state = self.begin_state(len(X)) if state is None else state
         return fast_gru(X.transpose(0, 1), state, self.params)
 
     def begin_state(self, batch_size: int, device: Device = None) -> tuple[Tensor]:
-        """The state before the first step: ``(H,)``, zeros of the parameters' type."""
+        """The state before the first step: ``(H,)``, zeros of the parameters' type.
+
+        ``device`` is the model's own unless another is given.
+        """
         check_positive_int("batch_size", batch_size)
-        dtype = self.params[0].dtype
-        return (torch.zeros((batch_size, self.num_hiddens), device=device, dtype=dtype),)
+        like = self.params[0]
+        device = like.device if device is None else device
+        return (torch.zeros((batch_size, self.num_hiddens), device=device, dtype=like.dtype),)
 
     def extra_repr(self) -> str:
         """What stands between the brackets of ``print(model)``."""
