@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from .._validate import check_choice
@@ -121,8 +122,8 @@ def perplexity_in_words(value: float) -> str:
 
 def clamp_in_words(clamp: Clamp) -> str:
     """What is held, in words."""
-    scalar = getattr(clamp.value, "ndim", 0) == 0
-    value = f"{float(clamp.value):.2f}" if scalar else "given values"  # type: ignore[arg-type]
+    exact = torch.as_tensor(clamp.value)
+    value = f"{float(exact):.2f}" if exact.ndim == 0 else "given values"
     units = "all units"
     if clamp.units is not None:
         numbers = [str(unit) for unit in clamp.units]
