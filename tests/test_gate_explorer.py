@@ -74,6 +74,7 @@ def traces():
     for name, hiddens, vocab, text in (
         ("long", 8, ENGLISH, LONG),
         ("short", 8, ENGLISH, "time flies"),
+        ("few units", 3, ENGLISH, LONG),
         ("page and one", 3, ENGLISH, LONG[: PAGE_STEPS + 1]),
         ("small vocabulary", 5, SMALL, "a bc"),
         ("one character", 3, ENGLISH, "x"),
@@ -194,13 +195,16 @@ def test_what_a_canvas_has_shown_before_leaves_no_trace(canvas, traces):
             assert shown.alt == fresh.alt
 
 
-def test_going_to_another_page_and_back(canvas, traces):
+def test_going_to_another_page_and_model(canvas, traces):
     trace, vocab = traces["long, z = 1"]
     steps = (3, PAGE_STEPS + 3, 3, PAGE_STEPS + 3)
     first, second, again, once_more = (
         canvas.picture(trace, look(step, 2), vocab).png for step in steps
     )
     assert first == again != second == once_more
+    few = traces["few units, z = 1"][0]
+    shown, fresh = (c.picture(few, look(PAGE_STEPS + 3, 2), vocab) for c in (canvas, GateCanvas()))
+    assert shown.png == fresh.png, "the same text, another model"
 
 
 def test_each_argument_makes_a_difference(canvas, traces):
