@@ -335,6 +335,15 @@ def test_a_check_changes_nothing_that_can_be_seen(function):
     assert inspect.signature(check).parameters == signature.parameters, "names and defaults"
 
 
+def test_a_missing_argument_is_one_of_the_function_by_its_name():
+    with pytest.raises(TypeError, match=r"^gru\(\) missing 1 required .* 'params'$"):
+        gru(INPUTS, (H,))
+    with pytest.raises(TypeError, match=r"^get_params\(\) got an unexpected .* 'hiddens'$"):
+        get_params(4, hiddens=6)
+    with pytest.raises(TypeError, match="has no len"):
+        gru(INPUTS, (H,), iter(PARAMS))
+
+
 def test_a_check_sees_the_arguments_as_they_were_given():
     seen = []
 
