@@ -285,7 +285,7 @@ def test_get_params_are_eleven_leaves_in_the_taught_order():
     assert all(p.is_leaf and p.requires_grad and p.grad is None for p in params)
     assert sum(p.numel() for p in params) == 226_076
     assert len({p.data_ptr() for p in params}) == 11, "no two share their numbers"
-    assert get_params(2, 3)[0].device == init_gru_state(2, 3)[0].device == CPU
+    assert get_params(2, 3, "cpu")[0].device == init_gru_state(2, 3, "cpu")[0].device == CPU
     assert get_params(2, 3, "meta")[0].device == torch.device("meta")
 
 

@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..checkpoints import save_checkpoint
 from ..corpus import BOOK_NAME, BOOK_SHA1, CorpusError, data_dir
 from ..dataset import SeqDataLoader, load_data_time_machine
 from ..equations import get_params, gru, init_gru_state
-from ..models import RNNModel, RNNModelScratch, save_checkpoint
+from ..models import RNNModel, RNNModelScratch
 from ..pretrained import MODELS
 from ..trainer import evaluate_perplexity, train
 
