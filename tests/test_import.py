@@ -48,7 +48,7 @@ def test_importing_loads_nothing_heavy(modules):
     assert loaded >= set(modules)
     assert HEAVY.isdisjoint(name.partition(".")[0] for name in loaded)
     if modules == ("gru_helpers",):
-        assert loaded.isdisjoint(LATER)
+        assert loaded.isdisjoint(set(LATER) - {"gru_helpers.plotting"})
 
 
 def test_every_public_name_is_there():

@@ -27,7 +27,6 @@ from gru_helpers import (
     plotting,
     predict,
     train,
-    trainer,
 )
 
 CPU = torch.device("cpu")
@@ -528,7 +527,7 @@ def test_the_live_curve_is_redrawn_seldom_and_at_the_end(
 
     monkeypatch.setattr(plotting, "LivePicture", Picture)
     monkeypatch.setattr(plotting, "plot_history", lambda runs, num_epochs: runs[0].epochs)
-    monkeypatch.setattr(trainer.time, "monotonic", tick)
+    monkeypatch.setattr(plotting.time, "monotonic", tick)
     quiet(scratch, 200, plot=True, label="mine", data=minibatches[:1])
     assert drawn[0] == 1
     assert drawn[-1] == 200
