@@ -1,9 +1,10 @@
-"""How long a training step takes: ``python -m gru_helpers.bench``.
+"""How long a training step takes: ``python -m gru_helpers.studies.bench``.
 
-One step is the forward pass, the loss and the backward pass; no optimiser. Measured are the taught
-loop under autograd, ``nn.GRU``, our fast GRU in both forms of the reset gate (``nn.GRU`` has the
-form "after"), and the floor: the matrix products of both passes alone, written into memory that
-is there already. No GRU that multiplies the same matrices in the same order can be faster.
+One step is the forward pass, the loss and the backward pass, without an optimizer. Measured are
+the taught loop under autograd, ``nn.GRU``, the fast GRU in both forms of the reset gate ("after" is
+that of ``nn.GRU``), and the matrix products alone, a lower bound: those of both passes, written
+into memory that is there already. No GRU that multiplies the same matrices in the same order can
+be faster.
 
 All of them run in one process and take turns, since the speed of a machine drifts: a ratio is the
 median of the ratios of single rounds. Besides the table there are ``times.json`` and ``times.png``
@@ -20,24 +21,30 @@ import platform
 import statistics
 import sys
 import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from .bptt import GRU, free_memory
-from .dataset import data_dir
-from .gru import get_params, gru, init_gru_state
-from .models import RNNModelScratch, params_to_nn_gru
+from ..corpus import data_dir
+from ..equations import get_params, gru, init_gru_state
+from ..fast import FastGRUModel
+from ..models import RNNModelScratch, params_to_rnn_model
 
-TAUGHT, TORCH, FAST, FAST_AFTER, FLOOR = (
-    *("taught loop", "nn.GRU", "fast GRU", "fast, after"),
-    "floor",
-)
-RATIOS = ((TAUGHT, FAST), (TORCH, FAST), (TORCH, FAST_AFTER), (FAST, FLOOR))
-WARM_UP, LEAST_ROUNDS = 2, 3
-RECORD = "bench.json"  # in data/, the record that notebook 07 draws
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TAUGHT, TORCH, FAST, FAST_AFTER = "taught loop", "nn.GRU", "fast GRU", "fast, after"
+LOWER_BOUND = "lower bound"
+RATIOS = ((TAUGHT, FAST), (TORCH, FAST), (TORCH, FAST_AFTER), (FAST, LOWER_BOUND))
+WARM_UP, MIN_ROUNDS = 2, 3
+RECORD = "bench.json"  # in data/, drawn by notebook 07
+
+Step = Callable[[], None]
+Report = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -50,19 +57,20 @@ class Case:
     vocab_size: int = 28
 
 
-SWEEPS = {
+SWEEPS: dict[str, Sequence[int]] = {
     "num_steps": (10, 35, 100, 400),
     "batch_size": (1, 8, 32, 128),
     "num_hiddens": (64, 256, 512, 1024),
 }
-QUICK_SWEEPS = {
+QUICK_SWEEPS: dict[str, Sequence[int]] = {
     "num_steps": (10, 35, 100),
     "batch_size": (4, 32, 64),
     "num_hiddens": (64, 128, 256),
 }
+AXIS_LABELS = {"num_steps": "steps", "batch_size": "batch size", "num_hiddens": "hidden units"}
 
 
-def cases_of(sweeps, start: Case | None = None) -> list[Case]:
+def cases_of(sweeps: Mapping[str, Sequence[int]], start: Case | None = None) -> list[Case]:
     """``start`` (default: the classic job), and it with one size changed at a time."""
     start = start or Case()
     cases = [start]
@@ -71,24 +79,24 @@ def cases_of(sweeps, start: Case | None = None) -> list[Case]:
     return list(dict.fromkeys(cases))
 
 
-# --- what is measured -------------------------------------------------------------------------
+# --- what is measured ---------------------------------------------------------------------------
 
 
-def training_step(model, X, labels):
-    """A function without arguments that does one training step of ``model``."""
+def training_step(model: nn.Module, X: Tensor, labels: Tensor) -> Step:
+    """A function that does one training step of ``model``."""
     params = list(model.parameters())
 
-    def step():
+    def step() -> None:
         for param in params:
             param.grad = None
-        logits, _ = model(X, model.begin_state(X.shape[0], X.device))
+        logits, _ = model(X)
         nn.functional.cross_entropy(logits, labels).backward()
 
     return step
 
 
-def floor_step(case: Case):
-    """A function without arguments that does the matrix products of one training step.
+def lower_bound_step(case: Case) -> Step:
+    """A function that does the matrix products of one training step.
 
     In each step of the loop: H into both gates, R * H into the candidate, and the gradients back
     through both. Once: the output layer, its two gradients, and the gradients of the state's
@@ -102,63 +110,61 @@ def floor_step(case: Case):
     loop = [(H, W_zr), (H, W_hh)] * T + [(dA_h, W_hh.T), (dA_zr, W_zr.T)] * T
     once = [(Hs, W_hq), (doutputs, W_hq.T), (Hs.T, doutputs), (Hs.T, dA_hs), (Hs.T, dA_zrs)]
     shapes = {(a.shape[0], b.shape[1]) for a, b in loop + once}
-    room = {shape: torch.empty(shape) for shape in shapes}
-    products = [(a, b, room[a.shape[0], b.shape[1]]) for a, b in loop + once]
+    buffers = {shape: torch.empty(shape) for shape in shapes}
+    products = [(a, b, buffers[a.shape[0], b.shape[1]]) for a, b in loop + once]
 
-    def step():
+    def step() -> None:
         for a, b, out in products:
             torch.mm(a, b, out=out)
 
     return step
 
 
-def contestants(case: Case) -> dict:
-    """What takes turns in ``measure``: a function for each name, on the same numbers."""
-    device = torch.device("cpu")
-    params = get_params(case.vocab_size, case.num_hiddens, device)
+def implementations(case: Case) -> dict[str, Step]:
+    """What is measured: a function for each name, all on the same numbers."""
+    params = get_params(case.vocab_size, case.num_hiddens)
     after = [*params, torch.zeros(case.num_hiddens)]
     sizes = case.vocab_size, case.num_hiddens
     X = torch.randint(0, case.vocab_size, (case.batch_size, case.num_steps))
     labels = torch.randint(0, case.vocab_size, (case.num_steps * case.batch_size,))
-    models = {
-        TAUGHT: RNNModelScratch(*sizes, device, lambda *_: params, init_gru_state, gru),
-        TORCH: params_to_nn_gru(params),
-        FAST: GRU(*sizes, "before", params=params),
-        FAST_AFTER: GRU(*sizes, "after", params=after),
+    models: dict[str, nn.Module] = {
+        TAUGHT: RNNModelScratch(*sizes, "cpu", lambda *_: params, init_gru_state, gru),
+        TORCH: params_to_rnn_model(params),
+        FAST: FastGRUModel(*sizes, params=params),
+        FAST_AFTER: FastGRUModel(*sizes, reset_after=True, params=after),
     }
     steps = {name: training_step(model, X, labels) for name, model in models.items()}
-    return {**steps, FLOOR: floor_step(case)}
+    return {**steps, LOWER_BOUND: lower_bound_step(case)}
 
 
 def measure(case: Case, seconds: float) -> dict[str, list[float]]:
-    """Seconds of every step of every contestant; they take turns for about ``seconds``."""
-    steps = contestants(case)
+    """Seconds of every step of every implementation; they take turns for about ``seconds``."""
+    steps = implementations(case)
     for step in steps.values():
         for _ in range(WARM_UP):
             step()
-    times = {name: [] for name in steps}
-    ends = time.perf_counter() + seconds
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    end = time.perf_counter() + seconds
     for first in itertools.cycle(range(len(steps))):  # each round starts with another one
-        if len(times[FLOOR]) >= LEAST_ROUNDS and time.perf_counter() > ends:
+        if len(times[LOWER_BOUND]) >= MIN_ROUNDS and time.perf_counter() > end:
             break
         names = list(steps)
         for name in names[first:] + names[:first]:
             started = time.perf_counter()
             steps[name]()
             times[name].append(time.perf_counter() - started)
-    free_memory()
     return times
 
 
-def summary(case: Case, times: dict[str, list[float]]) -> dict:
+def summary(case: Case, times: Mapping[str, list[float]]) -> Report:
     """Sizes, median and quartiles in seconds, and the rounds' median ratios, as plain numbers."""
     quartiles = {name: statistics.quantiles(values, n=4) for name, values in times.items()}
     return {
         **asdict(case),
-        "rounds": len(times[FLOOR]),
+        "rounds": len(times[LOWER_BOUND]),
         "seconds": {
-            name: {"median": middle, "quartiles": [low, high]}
-            for name, (low, middle, high) in quartiles.items()
+            name: {"median": median, "quartiles": [low, high]}
+            for name, (low, median, high) in quartiles.items()
         },
         "ratios": {
             f"{a} / {b}": statistics.median(x / y for x, y in zip(times[a], times[b], strict=True))
@@ -178,119 +184,125 @@ def device_name() -> str:
     return platform.processor() or platform.machine()
 
 
-# --- how it is told ---------------------------------------------------------------------------
+def machine() -> str:
+    """The processor, the threads and the version of PyTorch, for the head of a table."""
+    return f"{device_name()}, {torch.get_num_threads()} thread(s), torch {torch.__version__}"
 
 
-def table_row(first: str, entries, last="") -> str:
+# --- how it is reported -------------------------------------------------------------------------
+
+
+def table_row(first: str, entries: Iterable[str], last: object = "") -> str:
     """A line of a table: the first column to the left, the others to the right."""
     line = f"{first:<18}" + "".join(f"{entry:>24}" for entry in entries) + f"{last:>8}"
     return line.rstrip()
 
 
-def sizes_of(result: dict) -> str:
+def sizes_of(result: Report) -> str:
     """Steps, batch size and hidden units of a case."""
     return f"{result['num_steps']} x {result['batch_size']} x {result['num_hiddens']}"
 
 
-def times_row(result: dict) -> str:
+def times_row(result: Report) -> str:
     """The milliseconds of a case: medians, with quartiles in brackets."""
     entries = []
-    for found in result["seconds"].values():
-        low, high = (1000 * quartile for quartile in found["quartiles"])
-        entries.append(f"{1000 * found['median']:.3g} ({low:.3g}, {high:.3g})")
+    for seconds in result["seconds"].values():
+        low, high = (1000 * quartile for quartile in seconds["quartiles"])
+        entries.append(f"{1000 * seconds['median']:.3g} ({low:.3g}, {high:.3g})")
     return table_row(sizes_of(result), entries, result["rounds"])
 
 
-def figure_of(report: dict):
-    """The report's times against steps, batch size and hidden units, as a ``Figure``."""
-    from .plotting import plot_step_times
+def figure_of(report: Report) -> Figure:
+    """The report's times against steps, batch size and hidden units."""
+    from ..plotting import plot_step_times
 
     start, panels = report["cases"][0], {}
-    for name, label in (
-        ("num_steps", "steps"), ("batch_size", "batch size"), ("num_hiddens", "hidden units")
-    ):  # fmt: skip
-        others = [size for size in asdict(Case()) if size != name]
-        line = [c for c in report["cases"] if all(c[size] == start[size] for size in others)]
-        line.sort(key=lambda case: case[name])
+    for size, label in AXIS_LABELS.items():
+        fixed = [other for other in asdict(Case()) if other != size]
+        line = [c for c in report["cases"] if all(c[other] == start[other] for other in fixed)]
+        line.sort(key=lambda case: case[size])
         panels[label] = {
-            contestant: (
-                [case[name] for case in line],
-                [1000 * case["seconds"][contestant]["median"] for case in line],
-                [[1000 * s for s in case["seconds"][contestant]["quartiles"]] for case in line],
+            name: (
+                [case[size] for case in line],
+                [1000 * case["seconds"][name]["median"] for case in line],
+                [[1000 * s for s in case["seconds"][name]["quartiles"]] for case in line],
             )
-            for contestant in start["seconds"]
+            for name in start["seconds"]
         }
     threads = f"{report['threads']} thread" + "s" * (report["threads"] > 1)
-    return plot_step_times(panels, FLOOR, f"One training step, {report['device']}, {threads}")
+    return plot_step_times(panels, LOWER_BOUND, f"One training step, {report['device']}, {threads}")
 
 
-def report_of(cases: list[Case], seconds: float, tell=None) -> dict:
-    """Measure ``cases`` in ``seconds`` altogether; ``tell`` gets each result as soon as it is."""
-    report = {"device": device_name(), "threads": torch.get_num_threads()}
+def report_of(
+    cases: Sequence[Case], seconds: float, on_result: Callable[[Report], object] | None = None
+) -> Report:
+    """Measure ``cases`` in ``seconds`` altogether; ``on_result`` gets each result at once."""
+    report: Report = {"device": device_name(), "threads": torch.get_num_threads()}
     report |= {"torch": torch.__version__, "cases": []}
     for case in cases:
         report["cases"].append(summary(case, measure(case, seconds / len(cases))))
-        if tell:
-            tell(report["cases"][-1])
+        if on_result:
+            on_result(report["cases"][-1])
     return report
 
 
-def run(cases: list[Case], seconds: float, folder: Path) -> dict:
+def write_json(path: Path, content: Report) -> None:
+    """Write ``content`` to ``path``, whose folder is made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def run(cases: Sequence[Case], seconds: float, folder: Path) -> Report:
     """Measure ``cases``, print the table, write ``times.json`` and ``times.png``."""
-    from .plotting import to_png
+    from ..plotting import to_png
 
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    print(f"{device_name()}, {torch.get_num_threads()} thread(s), torch {torch.__version__}")
-    if (load or 0) > 0.5:
+    print(machine())
+    if load is not None and load > 0.5:
         print(
-            f"This machine is not idle (load {load:.1f}): the ratios are worth more than the "
-            "times, and with several threads neither is worth much."
+            f"This machine is not idle (load {load:.1f}): trust the ratios more than the times, "
+            "and neither of them much if there are several threads."
         )
     print("Milliseconds a training step, median (quartiles), for steps x batch x hidden units:")
-    print(table_row("", (TAUGHT, TORCH, FAST, FAST_AFTER, FLOOR), "rounds"))
-    report = report_of(cases, seconds, lambda case: print(times_row(case), flush=True))
+    print(table_row("", (TAUGHT, TORCH, FAST, FAST_AFTER, LOWER_BOUND), "rounds"))
+    report = report_of(cases, seconds, lambda result: print(times_row(result), flush=True))
     report["load_before"] = load
     print("Ratios, median of all rounds:")
     print(table_row("", report["cases"][0]["ratios"]))
     for result in report["cases"]:
         print(table_row(sizes_of(result), [f"{r:.2f}" for r in result["ratios"].values()]))
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "times.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "times.json", report)
     (folder / "times.png").write_bytes(to_png(figure_of(report)))
     print(f"Written: {folder / 'times.json'} and {folder / 'times.png'}")
     return report
 
 
 def profile(case: Case, rounds: int = 20) -> str:
-    """Where the time of the fast GRU goes, operation by operation: a table.
+    """Where the time of ``rounds`` steps of the fast GRU goes, operation by operation: a table.
 
-    ``mm`` and ``addmm`` are the matrix products, which the floor has too; the rest stands above.
+    ``mm`` and ``addmm`` are the matrix products, the lower bound; the rest comes on top.
     """
-    from torch.profiler import ProfilerActivity
-    from torch.profiler import profile as recording
-
-    step = contestants(case)[FAST]
+    step = implementations(case)[FAST]
     for _ in range(WARM_UP):
         step()
-    with recording(activities=[ProfilerActivity.CPU]) as found:
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
         for _ in range(rounds):
             step()
-    rows = sorted(found.key_averages(), key=lambda row: -row.self_cpu_time_total)
-    total = sum(row.self_cpu_time_total for row in rows)
-    lines = [f"{'operation':36} {'ms a step':>9} {'share':>6} {'calls':>6}"]
-    for row in rows[:16]:
-        spent = row.self_cpu_time_total
-        lines.append(
-            f"{row.key:36} {spent / 1000 / rounds:9.2f} {spent / total:6.0%} "
-            f"{row.count / rounds:6.0f}"
-        )
-    return "\n".join(lines)
+    return profiler.key_averages().table("self_cpu_time_total", 16, max_name_column_width=40)
 
 
-def main(arguments=None) -> int:
+def check_positive(parser: argparse.ArgumentParser, **values: float | None) -> None:
+    """End with one sentence where an option of the command line was given as 0 or less."""
+    for name, value in values.items():
+        if value is not None and not value > 0:
+            kind = "integer" if isinstance(value, int) else "number"
+            parser.error(f"--{name} must be a positive {kind}, got {value:g}.")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m gru_helpers.bench", description="How long a training step takes, on a CPU."
+        prog="course.py bench", description="How long a training step takes, on a CPU."
     )
     parser.add_argument("--seconds", type=float, default=120, help="for all cases (default: 120)")
     parser.add_argument("--threads", type=int, help="threads of PyTorch (default: its own choice)")
@@ -298,32 +310,26 @@ def main(arguments=None) -> int:
     parser.add_argument(
         "--profile", action="store_true", help="show where the fast GRU spends its time instead"
     )
-    parser.add_argument("--record", action="store_true", help="also write data/bench.json")
+    parser.add_argument("--record", action="store_true", help=f"also write data/{RECORD}")
     parser.add_argument("--folder", type=Path, default=Path("build", "bench"), help="for the files")
     options = parser.parse_args(arguments)
-    if not options.seconds > 0:
-        parser.error(f"--seconds {options.seconds:g} is no time: give a number above 0")
-    if options.threads is not None and options.threads < 1:
-        parser.error(f"--threads {options.threads} is no number of threads: give 1 or more")
+    check_positive(parser, seconds=options.seconds, threads=options.threads)
     sweeps, seconds = SWEEPS, options.seconds
     if options.quick:
         sweeps, seconds = QUICK_SWEEPS, min(seconds, 20)
-    before = torch.get_num_threads()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    if options.profile:
+        print(profile(Case()))
+        return 0
     try:
-        torch.set_num_threads(options.threads or before)
-        torch.manual_seed(0)
-        if options.profile:
-            print(profile(Case()))
-        else:
-            report = run(cases_of(sweeps), seconds, options.folder)
-            if options.record:
-                text = json.dumps(report, indent=1) + "\n"
-                (data_dir() / RECORD).write_text(text, encoding="utf-8")
+        report = run(cases_of(sweeps), seconds, options.folder)
     except KeyboardInterrupt:
         print("\nInterrupted: nothing was written.", file=sys.stderr)
         return 130
-    finally:
-        torch.set_num_threads(before)
+    if options.record:
+        write_json(data_dir() / RECORD, report)
     return 0
 
 

@@ -1,40 +1,42 @@
-"""The time to perplexity 1.1 on the classic data: ``python -m gru_helpers.speedrun``.
+"""The time to perplexity 1.1 on the classic data: ``python -m gru_helpers.studies.speedrun``.
 
 One model (a GRU with 256 hidden units and a linear output, 28 tokens), one text (the first 10,000
 characters of *The Time Machine*), several recipes for training it. What counts is the perplexity
 of the finished weights over one pass of the classic sequential minibatches: 32 rows, the state
 carried along each row from zero, nothing averaged while the weights moved. A recipe without a
-schedule has arrived at the first epoch after which that is 1.1 or less; one with a schedule runs
-the epochs that it says. The seconds are those of training; measuring is not counted.
+schedule stops after the first epoch at which that is 1.1 or less; one with a schedule runs the
+epochs that it says. The seconds are those of training; measuring is not counted.
 
-``LOG`` is the laboratory book: each recipe changes the one before in the way that its label says,
-with rate and number of epochs fitted anew where that was needed. Results go to
-``build/speedrun/speedrun.json``; with ``--record`` also to ``data/speedrun.json``, from which
-notebook 07 tells the story.
+In ``LOG`` each recipe changes the one before in the way that its label says, with learning rate
+and number of epochs tuned anew where that was needed. Results go to
+``build/speedrun/speedrun.json``; with ``--record`` also to ``data/speedrun.json``, which
+notebook 07 reports.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 import sys
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
-from .bench import device_name
-from .bptt import GRU
-from .dataset import CorpusError, SeqDataLoader, data_dir, load_data_time_machine
-from .gru import get_params, gru, init_gru_state
-from .models import RNNModel, RNNModelScratch
-from .trainer import detach_state, evaluate_perplexity, grad_clipping
+from ..corpus import CorpusError, data_dir
+from ..dataset import SeqDataLoader, Vocab, load_data_time_machine
+from ..equations import get_params, gru, init_gru_state
+from ..fast import FastGRUModel
+from ..models import RNNModel, RNNModelScratch
+from ..trainer import evaluate_perplexity, train
+from .bench import check_positive, machine, write_json
 
-TARGET, NUM_HIDDENS, MOST_EPOCHS = 1.1, 256, 1000
+TARGET, NUM_HIDDENS, MAX_EPOCHS = 1.1, 256, 1000
 RECORD = "speedrun.json"
 
 
@@ -71,16 +73,19 @@ ADAM = replace(UNIFORM, label="Adam instead of SGD", optimizer="Adam", lr=0.005)
 SAME_CUTS = replace(ADAM, label="rows cut in the same places always", offset=0)
 SCHEDULE = replace(SAME_CUTS, label="rate up to 0.01 and down to 0", lr=0.01, num_epochs=48)
 SHORTER = replace(SCHEDULE, label="14 steps a minibatch, not 35", num_steps=14, num_epochs=28)
-LOUDER = replace(
+LARGER_START = replace(
     SHORTER, label="start N(0, 0.1²), inputs N(0, 1.6²)", start=0.1, input_scale=16.0, num_epochs=14
 )
 FINAL = replace(
-    LOUDER, label="shorter averages in Adam, higher rate", betas=(0.85, 0.9), lr=0.014,
+    LARGER_START,
+    label="shorter averages in Adam, higher rate",
+    betas=(0.85, 0.9),
+    lr=0.014,
     num_epochs=11,
-)  # fmt: skip
-LOG = (TAUGHT, LIBRARY, FAST, UNIFORM, ADAM, SAME_CUTS, SCHEDULE, SHORTER, LOUDER, FINAL)
+)
+LOG = (TAUGHT, LIBRARY, FAST, UNIFORM, ADAM, SAME_CUTS, SCHEDULE, SHORTER, LARGER_START, FINAL)
 # changes to the last recipe that did not help
-TRIED = (
+ABLATIONS = (
     replace(FINAL, label="update bias 1", update_bias=1.0),
     replace(FINAL, label="update bias -1", update_bias=-1.0),
     replace(FINAL, label="64 rows", batch_size=64),
@@ -92,31 +97,31 @@ TRIED = (
 )
 
 
-def make_model(recipe: Recipe, vocab_size: int):
+def make_model(recipe: Recipe, vocab_size: int) -> nn.Module:
     """The model of a recipe with its first weights, drawn from torch's generator."""
     if recipe.model == "nn.GRU":
         return RNNModel(nn.GRU(vocab_size, NUM_HIDDENS), vocab_size)
-    if recipe.start == "uniform":
-        model = GRU(vocab_size, NUM_HIDDENS)
-    else:
-        model = GRU(vocab_size, NUM_HIDDENS, params=get_params(vocab_size, NUM_HIDDENS, "cpu"))
+    params = None if recipe.start == "uniform" else get_params(vocab_size, NUM_HIDDENS)
+    model = FastGRUModel(vocab_size, NUM_HIDDENS, params=params)
     with torch.no_grad():
         for name, param in model.named_parameters():
-            if param.dim() == 2 and recipe.start != "uniform":
-                param *= recipe.start / 0.01  # get_params draws with a deviation of 0.01
+            if param.dim() == 2 and isinstance(recipe.start, float):
+                param.mul_(recipe.start / 0.01)  # get_params draws with a deviation of 0.01
             if name in ("W_xz", "W_xr", "W_xh"):
-                param *= recipe.input_scale
-        model.b_z += recipe.update_bias
+                param.mul_(recipe.input_scale)
+            if name == "b_z":
+                param.add_(recipe.update_bias)
     if recipe.model == "taught":
-        scratch = RNNModelScratch(vocab_size, NUM_HIDDENS, "cpu", get_params, init_gru_state, gru)
-        scratch.params = [p.detach().clone().requires_grad_(True) for p in model.params]
-        return scratch
+        first = model.params
+        return RNNModelScratch(
+            vocab_size, NUM_HIDDENS, "cpu", lambda *_: first, init_gru_state, gru
+        )
     return model
 
 
-def measure(model, corpus, vocab) -> float:
+def measure(model: nn.Module, corpus: Sequence[int] | Tensor, vocab: Vocab) -> float:
     """The perplexity that counts: one pass of the classic minibatches with fixed weights."""
-    return evaluate_perplexity(model, SeqDataLoader(corpus, vocab, 32, 35, offset=0), "cpu")
+    return evaluate_perplexity(model, SeqDataLoader(corpus, vocab, 32, 35, offset=0))
 
 
 def rate(share: float, warm_up: float = 0.1) -> float:
@@ -124,112 +129,99 @@ def rate(share: float, warm_up: float = 0.1) -> float:
     return share / warm_up if share < warm_up else (1 - share) / (1 - warm_up)
 
 
-def train_once(recipe: Recipe, corpus, vocab, seed: int) -> dict:
-    """Train from a seed until the recipe is over or has arrived.
+def train_once(
+    recipe: Recipe, corpus: Sequence[int] | Tensor, vocab: Vocab, seed: int
+) -> dict[str, Any]:
+    """Train from a seed until the recipe is over or has reached ``TARGET``.
 
-    Returns ``epochs``, ``seconds`` of training, and ``perplexity``, measured after them.
+    Returns ``epochs``, ``seconds`` of training, the ``perplexity`` measured after them, and the
+    ``model``.
     """
     torch.manual_seed(seed)
     model = make_model(recipe, len(vocab))
     data = SeqDataLoader(corpus, vocab, recipe.batch_size, recipe.num_steps, offset=recipe.offset)
-    params = list(model.parameters())
+    optimizer: torch.optim.Optimizer = torch.optim.SGD(model.parameters(), recipe.lr)
     if recipe.optimizer == "Adam":
-        updater = torch.optim.Adam(params, lr=recipe.lr, betas=recipe.betas)
-    else:
-        updater = torch.optim.SGD(params, lr=recipe.lr)
-    epochs, seconds, perplexity = recipe.num_epochs or MOST_EPOCHS, 0.0, math.inf
-    for epoch in range(epochs):
-        began = time.perf_counter()
-        state, batches = model.begin_state(recipe.batch_size, "cpu"), list(data)
-        for number, (X, Y) in enumerate(batches):
-            if recipe.num_epochs:
-                updater.param_groups[0]["lr"] = recipe.lr * rate(
-                    (epoch + number / len(batches)) / epochs
-                )
-            logits, state = model(X, detach_state(state))
-            loss = nn.functional.cross_entropy(logits, Y.T.reshape(-1))
-            updater.zero_grad()
-            loss.backward()
-            grad_clipping(params, 1)
-            updater.step()
-        seconds += time.perf_counter() - began
-        if not recipe.num_epochs and loss < 1.5 * math.log(TARGET) + 0.2:
-            perplexity = measure(model, corpus, vocab)
-            if perplexity <= TARGET:
-                epochs = epoch + 1
-                break
+        optimizer = torch.optim.Adam(model.parameters(), recipe.lr, recipe.betas)
+    quiet: dict[str, Any] = {"prefix": None, "progress": False, "plot": False}
     if recipe.num_epochs:
-        perplexity = measure(model, corpus, vocab)
+        steps = recipe.num_epochs * len(data)
+        quiet["lr_scheduler"] = LambdaLR(optimizer, lambda done: rate(done / steps))
+    epochs, seconds, perplexity = 0, 0.0, math.inf
+    while epochs < (recipe.num_epochs or MAX_EPOCHS) and perplexity > TARGET:
+        history = train(
+            model, data, vocab, recipe.num_epochs or 1, recipe.lr, optimizer=optimizer, **quiet
+        )
+        epochs += history.epochs
+        seconds += sum(history.seconds)
+        if recipe.num_epochs or history.perplexity[-1] < 1.3 * TARGET:  # else it is far from there
+            perplexity = measure(model, corpus, vocab)
     return {"epochs": epochs, "seconds": seconds, "perplexity": perplexity, "model": model}
 
 
-def summary(recipe: Recipe, runs) -> dict:
-    """The medians of several runs of one recipe, and how many arrived."""
+def summary(recipe: Recipe, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The medians of several runs of one recipe, and how many reached ``TARGET``."""
+    perplexities = [run["perplexity"] for run in runs]
     return {
         "label": recipe.label,
         "epochs": int(statistics.median(run["epochs"] for run in runs)),
         "seconds": round(statistics.median(run["seconds"] for run in runs), 2),
-        "perplexity": round(statistics.median(run["perplexity"] for run in runs), 3),
-        "worst": round(max(run["perplexity"] for run in runs), 3),
-        "arrived": sum(run["perplexity"] <= TARGET for run in runs),
+        "perplexity": round(statistics.median(perplexities), 3),
+        "worst": round(max(perplexities), 3),
+        "reached": sum(perplexity <= TARGET for perplexity in perplexities),
         "seeds": len(runs),
     }
 
 
-def row_text(row: dict) -> str:
+HEAD = f"{'':38} epochs  seconds    median    worst  reached"
+
+
+def row_text(row: dict[str, Any]) -> str:
     """One line of the table."""
     return (
         f"{row['label']:38}{row['epochs']:7}{row['seconds']:9.1f}{row['perplexity']:9.3f}"
-        f"{row['worst']:9.3f}{row['arrived']:6} of {row['seeds']}"
+        f"{row['worst']:9.3f}{row['reached']:6} of {row['seeds']}"
     )
 
 
-def machine() -> str:
-    """Where this runs."""
-    return f"{device_name()}, {torch.get_num_threads()} thread(s), torch {torch.__version__}"
-
-
-HEAD = f"{'':38} epochs  seconds    median    worst  arrived"
-
-
-def main(arguments=None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the recipes in turn and print the table."""
-    parser = argparse.ArgumentParser(prog="course.py speedrun", description=__doc__.split("\n")[0])
-    parser.add_argument("--seeds", type=int, default=3, help="seeds of each step of the log")
-    parser.add_argument("--threads", type=int, help="threads of PyTorch")
-    parser.add_argument("--quick", action="store_true", help="only the last recipe")
-    parser.add_argument("--record", action="store_true", help="also write data/speedrun.json")
+    parser = argparse.ArgumentParser(
+        prog="course.py speedrun", description="The time to perplexity 1.1, recipe by recipe."
+    )
+    parser.add_argument("--seeds", type=int, default=3, help="seeds of each recipe (default: 3)")
+    parser.add_argument("--threads", type=int, help="threads of PyTorch (default: its own choice)")
+    parser.add_argument("--quick", action="store_true", help="only the last recipe of the log")
+    parser.add_argument("--record", action="store_true", help=f"also write data/{RECORD}")
     options = parser.parse_args(arguments)
+    check_positive(parser, seeds=options.seeds, threads=options.threads)
     if options.threads:
         torch.set_num_threads(options.threads)
     try:
         data, vocab = load_data_time_machine(32, 35, corpus="book")
     except CorpusError as error:
-        print(f"The speed run is a run on the book: {error}", file=sys.stderr)
+        print(f"The speed run needs the book: {error}", file=sys.stderr)
         return 1
     print(f"{machine()}\n\n{HEAD}", flush=True)
-    found = {"machine": machine(), "target": TARGET, "log": [], "tried": []}
+    record: dict[str, Any] = {"machine": machine(), "target": TARGET, "log": [], "ablations": []}
     train_once(replace(FINAL, num_epochs=1), data.corpus, vocab, 0)  # warm-up
-    for kind, recipes in (("log", LOG), ("tried", TRIED)):
+    for kind, recipes in (("log", LOG), ("ablations", ABLATIONS)):
         for recipe in (FINAL,) if options.quick else recipes:
             slow = recipe.optimizer == "SGD" and not recipe.num_epochs  # minutes each
             seeds = 5 if recipe is FINAL else 1 if slow else options.seeds
             runs = [train_once(recipe, data.corpus, vocab, seed) for seed in range(seeds)]
-            found[kind].append(summary(recipe, runs))
-            print(row_text(found[kind][-1]), flush=True)
-        print("and, each instead of the last recipe:" if kind == "log" else "")
+            record[kind].append(summary(recipe, runs))
+            print(row_text(record[kind][-1]), flush=True)
         if options.quick:
             break
-    last = found["log"][-1]
-    for row in found["log"][: 0 if options.quick else 2]:
+        print("and, each instead of the last recipe:" if kind == "log" else "")
+    last = record["log"][-1]
+    for row in record["log"][: 0 if options.quick else 2]:
         print(f"{row['label']}: {row['seconds'] / last['seconds']:.0f} times as long as the last")
-    text = json.dumps(found, indent=1) + "\n"
-    folder = Path("build") / "speedrun"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RECORD).write_text(text, encoding="utf-8")
+    write_json(Path("build", "speedrun", RECORD), record)
     if options.record and not options.quick:
-        (data_dir() / RECORD).write_text(text, encoding="utf-8")
-    return 0 if last["arrived"] == last["seeds"] else 1
+        write_json(data_dir() / RECORD, record)
+    return 0 if last["reached"] == last["seeds"] else 1
 
 
 if __name__ == "__main__":

@@ -1,57 +1,36 @@
-"""The two trained models that come with the course, and how they are made.
+"""Train the two models that come with the course again.
 
-``load_pretrained`` reads one from ``data/checkpoints``; ``python3 course.py checkpoint`` (which
-runs this module) trains both again by the classic recipe and writes them there.
+``python3 course.py checkpoint``, which is ``python -m gru_helpers.studies.train_pretrained``, runs
+the classic recipe for each and writes them to ``data/checkpoints``, where ``load_pretrained`` finds
+them.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from .dataset import (
-    BOOK_NAME,
-    BOOK_SHA1,
-    CorpusError,
-    SeqDataLoader,
-    data_dir,
-    load_data_time_machine,
-)
-from .gru import get_params, gru, init_gru_state
-from .models import RNNModel, RNNModelScratch, load_checkpoint, save_checkpoint
-from .trainer import evaluate_perplexity, train
+from ..corpus import BOOK_NAME, BOOK_SHA1, CorpusError, data_dir
+from ..dataset import SeqDataLoader, load_data_time_machine
+from ..equations import get_params, gru, init_gru_state
+from ..models import RNNModel, RNNModelScratch, save_checkpoint
+from ..pretrained import MODELS
+from ..trainer import evaluate_perplexity, train
+from .bench import write_json
 
-NAMES = {"gru": "the GRU of notebook 03", "nn_gru": "nn.GRU"}
 BATCH_SIZE, NUM_STEPS, NUM_HIDDENS, NUM_EPOCHS, LEARNING_RATE, SEED = 32, 35, 256, 500, 1, 0
 PROVENANCE = "provenance.json"
 
 
-def checkpoint_dir() -> Path:
-    """The folder of the trained models: in the repository, or inside the installed package."""
-    beside = data_dir() / "checkpoints"
-    inside = Path(__file__).resolve().parent / "checkpoints"
-    return beside if beside.is_dir() or not inside.is_dir() else inside
-
-
-def load_pretrained(name: str = "gru", device=None):
-    """A trained model: ``(model, vocab, settings)``, as ``load_checkpoint`` returns it.
-
-    ``"gru"`` is the scratch GRU, ``"nn_gru"`` an ``RNNModel`` around ``nn.GRU``, both after the
-    classic job: 256 units, 500 epochs on the first 10,000 characters of *The Time Machine*.
-    Raises ``ValueError`` for another name and ``CheckpointError`` for a file that cannot be read.
-    """
-    if name not in NAMES:
-        raise ValueError(f"name={name!r} is no trained model: use {' or '.join(NAMES)}.")
-    return load_checkpoint(checkpoint_dir() / f"{name}.pt", device)
-
-
-def train_pretrained(name: str, folder: Path, num_epochs: int = NUM_EPOCHS, corpus: str = "book"):
-    """Run the classic job for one of the models and write it to ``folder``; returns its settings.
+def train_pretrained(
+    name: str, folder: Path, num_epochs: int = NUM_EPOCHS, corpus: str = "book"
+) -> dict[str, Any]:
+    """Run the classic job for one of ``MODELS`` and write it to ``folder``; returns its settings.
 
     On one thread, so that another run on the same machine gives the same weights to the bit.
     """
@@ -60,13 +39,14 @@ def train_pretrained(name: str, folder: Path, num_epochs: int = NUM_EPOCHS, corp
     try:
         train_iter, vocab = load_data_time_machine(BATCH_SIZE, NUM_STEPS, corpus=corpus)
         torch.manual_seed(SEED)
-        cpu, v, h = torch.device("cpu"), len(vocab), NUM_HIDDENS
-        if name == "gru":
-            model = RNNModelScratch(v, h, cpu, get_params, init_gru_state, gru)
-        else:
-            model = RNNModel(nn.GRU(v, h), v)
+        v, h = len(vocab), NUM_HIDDENS
+        model = (
+            RNNModelScratch(v, h, "cpu", get_params, init_gru_state, gru)
+            if name == "gru"
+            else RNNModel(nn.GRU(v, h), v)
+        )
         history = train(
-            model, train_iter, vocab, num_epochs, LEARNING_RATE, cpu, label=name, prefix=None
+            model, train_iter, vocab, num_epochs, LEARNING_RATE, "cpu", label=name, prefix=None
         )
         rows = SeqDataLoader(train_iter.corpus, vocab, BATCH_SIZE, NUM_STEPS, offset=0)
         settings = {
@@ -92,15 +72,15 @@ def main() -> int:
     folder = data_dir() / "checkpoints"
     facts = {}
     try:
-        for name, words in NAMES.items():
+        for name, words in MODELS.items():
             settings = train_pretrained(name, folder)
             digest = hashlib.sha256((folder / f"{name}.pt").read_bytes()).hexdigest()
             facts[f"{name}.pt"] = {"model": words, **settings, "sha256": digest}
             print(f"{folder / name}.pt: perplexity {settings['perplexity_of_the_weights']:.3f}")
     except CorpusError as error:
-        print(f"The models are trained on the book, which is not at hand: {error}", file=sys.stderr)
+        print(f"The models are trained on the book, which is missing: {error}", file=sys.stderr)
         return 1
-    (folder / PROVENANCE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / PROVENANCE, facts)
     return 0
 
 
