@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 import math
+import numbers
 from collections.abc import Callable, Sequence, Sized
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor
@@ -44,9 +45,14 @@ def checked_by(check: Callable[P, None]) -> Callable[[Callable[P, T]], Callable[
     return decorate
 
 
+def _is_int(value: object) -> TypeGuard[int]:
+    """Whether ``value`` is an integer, numpy's among them, and no truth value."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
 def check_positive_int(name: str, value: object) -> None:
     """Refuse anything but an integer of 1 or more."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if not _is_int(value) or value < 1:
         raise ValueError(f"{name} must be a positive integer, got {value!r}.")
 
 
@@ -60,14 +66,19 @@ def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
 # --- sizes --------------------------------------------------------------------------------------
 
 
-def check_model_sizes(vocab_size: int, num_hiddens: int, device: Device = None) -> None:
-    """The sizes of a model; also the check of ``get_params``."""
+def check_model_sizes(vocab_size: int, num_hiddens: int) -> None:
+    """Refuse sizes below 1."""
     check_positive_int("vocab_size", vocab_size)
     check_positive_int("num_hiddens", num_hiddens)
 
 
-def check_state_sizes(batch_size: int, num_hiddens: int, device: Device = None) -> None:
-    """The sizes of a state; the check of ``init_gru_state``."""
+def check_get_params(vocab_size: int, num_hiddens: int, device: Device) -> None:
+    """The check of ``get_params``."""
+    check_model_sizes(vocab_size, num_hiddens)
+
+
+def check_init_gru_state(batch_size: int, num_hiddens: int, device: Device) -> None:
+    """The check of ``init_gru_state``."""
     check_positive_int("batch_size", batch_size)
     check_positive_int("num_hiddens", num_hiddens)
 
@@ -83,16 +94,16 @@ def check_vocab(vocab: Sized, model: Any) -> None:
 
 def check_token_ids(X: Tensor, vocab_size: int) -> None:
     """Refuse anything but existing token ids, integers of shape ``(batch_size, num_steps)``."""
-    if X.dim() != 2 or X.dtype.is_floating_point or X.dtype == torch.bool:
+    if X.dim() != 2 or 0 in X.shape or X.dtype.is_floating_point or X.dtype == torch.bool:
         raise ValueError(
             "X must hold integer token ids of shape (batch_size, num_steps), got shape "
             f"{tuple(X.shape)} and type {X.dtype}."
         )
-    if X.numel() and not 0 <= int(X.min()) <= int(X.max()) < vocab_size:
-        wrong = int(X.max() if X.max() >= vocab_size else X.min())
+    lowest, highest = (int(bound) for bound in X.long().aminmax())
+    if lowest < 0 or highest >= vocab_size:
         raise ValueError(
-            f"Token ids must lie between 0 and {vocab_size - 1}, got {wrong}: was X made with "
-            "another vocabulary?"
+            f"Token ids must lie between 0 and {vocab_size - 1}, got "
+            f"{lowest if lowest < 0 else highest}: was X made with another vocabulary?"
         )
 
 
@@ -122,12 +133,18 @@ def check_sampling(
         )
 
 
+def check_max_tokens(max_tokens: int) -> None:
+    """Refuse anything but a number of tokens, or -1 for all of them."""
+    if not _is_int(max_tokens) or (max_tokens < 1 and max_tokens != -1):
+        raise ValueError(f"max_tokens must be a positive integer, or -1 for all, got {max_tokens}.")
+
+
 def check_offset(offset: int | None, num_steps: int, use_random_iter: bool) -> None:
     """Refuse an offset other than those that an epoch would draw."""
     most = num_steps - use_random_iter
-    if offset is not None and not 0 <= offset <= most:
+    if offset is not None and not (_is_int(offset) and 0 <= offset <= most):
         raise ValueError(
-            f"offset must lie between 0 and {most} (num_steps={num_steps}), or be None, got "
+            f"offset must be an integer from 0 to {most} (num_steps={num_steps}), or None, got "
             f"{offset!r}."
         )
 
@@ -174,12 +191,14 @@ def check_gru_params(params: Sequence[Tensor]) -> None:
     """
     if len(params) not in (11, 12):
         raise ValueError(
-            f"A GRU with its output layer has 11 parameters ({', '.join(PARAM_NAMES)}), and b_hn "
-            f"as a twelfth where it resets after the product; got {len(params)}."
+            f"params must be the 11 tensors {', '.join(PARAM_NAMES)}, or 12 with b_hn at the end, "
+            f"got {len(params)}."
         )
     W_xz = params[0]
     if W_xz.dim() != 2:
-        raise ValueError(f"W_xz must be (vocab_size, num_hiddens), got {tuple(W_xz.shape)}.")
+        raise ValueError(
+            f"W_xz must have shape (vocab_size, num_hiddens), got {tuple(W_xz.shape)}."
+        )
     shapes = gru_param_shapes(*W_xz.shape) | {"b_hn": (W_xz.shape[1],)}
     for (name, shape), param in zip(shapes.items(), params, strict=False):
         if tuple(param.shape) != shape:
@@ -189,13 +208,19 @@ def check_gru_params(params: Sequence[Tensor]) -> None:
             )
 
 
+def check_one_state(state: object) -> None:
+    """Refuse anything but a tuple or list of one."""
+    if not isinstance(state, (tuple, list)) or len(state) != 1:
+        size = f" of {len(state)}" if isinstance(state, (tuple, list)) else ""
+        raise ValueError(
+            "The state must be a tuple (H,) of one tensor, as init_gru_state returns it, got "
+            f"{type(state).__name__}{size}."
+        )
+
+
 def check_gru_state(state: Sequence[Tensor], batch_size: int, num_hiddens: int) -> None:
     """Refuse anything but ``(H,)`` with H ``(batch_size, num_hiddens)``."""
-    if not isinstance(state, (tuple, list)) or len(state) != 1:
-        raise ValueError(
-            "The state must be a tuple (H,) of one tensor, as init_gru_state returns it, got a "
-            f"{type(state).__name__}."
-        )
+    check_one_state(state)
     if tuple(state[0].shape) != (batch_size, num_hiddens):
         raise ValueError(
             f"The state H must have shape ({batch_size}, {num_hiddens}), which is (batch_size, "
@@ -208,8 +233,8 @@ def check_reset_after(reset_after: bool, params: Sequence[object]) -> None:
     check_choice("reset_after", reset_after, (False, True))
     if reset_after != (len(params) == 12):
         raise ValueError(
-            f"reset_after={reset_after} needs {'11 and b_hn as the 12th' if reset_after else 11} "
-            f"parameters, got {len(params)}."
+            f"params must be {'12 tensors, b_hn the last' if reset_after else '11 tensors'}, with "
+            f"reset_after={reset_after}, got {len(params)}."
         )
 
 
@@ -225,17 +250,23 @@ def check_gru_call(
     W_xz = params[0]
     vocab_size, num_hiddens = W_xz.shape
     dense = inputs.dim() == 3
-    if not dense and inputs.dim() == 2 and not inputs.dtype.is_floating_point:
+    is_integer = not inputs.dtype.is_floating_point and inputs.dtype != torch.bool
+    if inputs.dim() == 2 and is_integer:
         if not ids:
             raise ValueError(
                 "The inputs must be one-hot vectors, got token ids of shape "
                 f"{tuple(inputs.shape)}: encode them with torch.nn.functional.one_hot."
             )
+        if inputs.device != W_xz.device:
+            raise ValueError(
+                f"The inputs must be on {W_xz.device}, as W_xz is, got {inputs.device}: move them "
+                "with .to(W_xz.device)."
+            )
         check_token_ids(inputs, vocab_size)
     elif not dense or inputs.shape[-1] != vocab_size:
         raise ValueError(
             f"The inputs must have shape (num_steps, batch_size, {vocab_size}), time first"
-            f"{', or be integer token ids (num_steps, batch_size)' if ids else ''}; got shape "
+            f"{', or be integer token ids (num_steps, batch_size)' if ids else ''}, got shape "
             f"{tuple(inputs.shape)} and type {inputs.dtype}."
         )
     if inputs.shape[0] == 0:
@@ -247,7 +278,7 @@ def check_gru_call(
         if tensor.dtype != W_xz.dtype or tensor.device != W_xz.device:
             raise ValueError(
                 f"{name} must be {W_xz.dtype} on {W_xz.device}, as W_xz is, got {tensor.dtype} on "
-                f"{tensor.device}: convert it with .to(W_xz)."
+                f"{tensor.device}: convert with .to(W_xz)."
             )
 
 
@@ -255,7 +286,7 @@ def check_gru(inputs: Tensor, state: Sequence[Tensor], params: Sequence[Tensor])
     """The check of ``gru``."""
     if len(params) == 12:
         raise ValueError(
-            "gru takes the 11 parameters of get_params, got 12: leave b_hn out, or call "
+            "params must be the 11 tensors of get_params, got 12: leave b_hn out, or call "
             "gru_switched with reset_after=True."
         )
     check_gru_call(inputs, state, params)
@@ -270,10 +301,15 @@ def check_gru_step(
     clamp: Callable[[str, Tensor], Tensor] | None = None,
 ) -> None:
     """The check of ``gru_step``, which is called at every step and must be quick."""
-    if len(params) < 9 + reset_after:
+    if len(params) < 9:
         raise ValueError(
-            f"A GRU step needs {9 + reset_after} parameters or more, got {len(params)}: "
-            f"{', '.join(PARAM_NAMES[:9])}{', and b_hn as the last' if reset_after else ''}."
+            f"params must be at least the 9 tensors {', '.join(PARAM_NAMES[:9])}, got "
+            f"{len(params)}."
+        )
+    if reset_after and len(params) not in (10, 12):
+        raise ValueError(
+            "params must be 10 or 12 tensors, b_hn the last, with reset_after=True, got "
+            f"{len(params)}."
         )
     if X.shape[-1] != params[0].shape[0] or H.shape[-1] != params[0].shape[1]:
         raise ValueError(
@@ -291,8 +327,18 @@ def check_unroll(
     """The check of ``unroll``, whose parameters are those of any step."""
     if len(inputs) == 0:
         raise ValueError("The inputs must have at least one step, got 0.")
-    if not isinstance(state, (tuple, list)) or len(state) != 1:
-        raise ValueError(f"The state must be a tuple (H,) of one tensor, got {state!r:.60}.")
+    check_one_state(state)
+    if not 2 <= len(params) <= 12:
+        raise ValueError(
+            "params must be at most 11 tensors, the last two of them W_hq and b_q, or 12 with b_hn "
+            f"at the end, got {len(params)}."
+        )
+    W_hq, b_q = params[:11][-2:]
+    if W_hq.dim() != 2 or len(W_hq) != state[0].shape[-1] or b_q.shape != W_hq.shape[1:]:
+        raise ValueError(
+            "The last two of params must be the output layer, W_hq (num_hiddens, vocab_size) and "
+            f"b_q (vocab_size,), got {tuple(W_hq.shape)} and {tuple(b_q.shape)}."
+        )
 
 
 def check_gru_switched(
@@ -351,21 +397,22 @@ def check_gru_backward(
 def check_training(num_epochs: int, lr: float, clip: float | None) -> None:
     """Refuse settings with which training cannot start."""
     check_positive_int("num_epochs", num_epochs)
-    if not (isinstance(lr, (int, float)) and 0 < lr < math.inf):
+    if not (isinstance(lr, numbers.Real) and 0 < lr < math.inf):
         raise ValueError(f"lr must be a positive number, got {lr!r}.")
-    if clip is not None and not clip > 0:
+    if clip is not None and not (isinstance(clip, numbers.Real) and clip > 0):
         raise ValueError(f"clip must be a positive number, or None, got {clip!r}.")
 
 
 def check_count(name: str, value: object) -> None:
     """Refuse anything but an integer of 0 or more."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if not _is_int(value) or value < 0:
         raise ValueError(f"{name} must be a non-negative integer, got {value!r}.")
 
 
 def check_temperature(temperature: float) -> None:
     """Refuse a temperature below 0."""
-    if not temperature >= 0:
+    if not (isinstance(temperature, numbers.Real) and temperature >= 0):
         raise ValueError(
-            f"temperature must be 0 (the likeliest character) or more, got {temperature!r}."
+            "temperature must be a number of 0 or more (0 takes the likeliest character), got "
+            f"{temperature!r}."
         )

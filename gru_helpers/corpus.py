@@ -159,7 +159,7 @@ def _notify(sentence: str) -> None:
         print(sentence)
 
 
-def read_corpus(corpus: str = "auto", folder: Path | None = None) -> tuple[str, str]:
+def read_corpus(corpus: str | Path = "auto", folder: Path | None = None) -> tuple[str, str]:
     """The raw text and its name.
 
     ``corpus`` is ``"auto"`` (the book if it can be had, else the bundled story after one notice),
@@ -180,7 +180,7 @@ def read_corpus(corpus: str = "auto", folder: Path | None = None) -> tuple[str, 
     if not path.is_file():
         raise CorpusError(
             "corpus must be 'auto', 'book', 'bundled' or the path of a text file, got "
-            f"{corpus!r}, and no such file exists."
+            f"{str(corpus)!r}, and no such file exists."
         )
     try:
         text = path.read_text(encoding="utf-8")

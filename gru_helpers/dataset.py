@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, overload
 
 import torch
@@ -15,7 +16,9 @@ from torch import Tensor
 
 from ._validate import (
     CorpusError,
+    check_max_tokens,
     check_offset,
+    check_positive_int,
     check_random_sampling,
     check_sampling,
     check_sequential_sampling,
@@ -239,7 +242,7 @@ class SeqDataLoader:
 
 
 def load_corpus_time_machine(
-    max_tokens: int = -1, join_with: str = "", corpus: str = "auto"
+    max_tokens: int = -1, join_with: str = "", corpus: str | Path = "auto"
 ) -> tuple[list[int], Vocab, str]:
     """The corpus as a list of ids, its vocabulary, and the name of the text.
 
@@ -248,9 +251,8 @@ def load_corpus_time_machine(
     the clean way. ``max_tokens`` keeps the first so many characters, -1 all of them. The
     vocabulary is that of the whole text and has 28 tokens. ``corpus`` as for ``read_corpus``.
     """
+    check_max_tokens(max_tokens)
     text, name = read_corpus(corpus)
-    if max_tokens == 0 or max_tokens < -1:
-        raise ValueError(f"max_tokens must be a positive integer, or -1 for all, got {max_tokens}.")
     lines = clean_lines(text)
     if join_with:
         lines = [line for line in lines if line]
@@ -267,7 +269,7 @@ def load_data_time_machine(
     max_tokens: int = 10000,
     *,
     join_with: str = "",
-    corpus: str = "auto",
+    corpus: str | Path = "auto",
 ) -> tuple[SeqDataLoader, Vocab]:
     """The minibatches and the vocabulary of the first ``max_tokens`` characters of the text.
 
@@ -288,21 +290,24 @@ def load_train_heldout(
     *,
     use_random_iter: bool = False,
     join_with: str = "",
-    corpus: str = "auto",
+    corpus: str | Path = "auto",
 ) -> tuple[SeqDataLoader, SeqDataLoader, Vocab]:
     """Training minibatches, held-out minibatches, and the vocabulary.
 
     The training part is that of ``load_data_time_machine`` with the same sizes; the held-out part
     is the ``heldout_tokens`` characters that follow it. ``max_tokens=-1`` trains on all but the
     last ``heldout_tokens``. Held-out minibatches are sequential and always cut at offset 0, so
-    that the same model gets the same perplexity each time.
+    that the same model gets the same perplexity each time. Raises ``CorpusError`` where the two
+    parts do not fit in the text.
     """
+    check_max_tokens(max_tokens)
+    check_positive_int("heldout_tokens", heldout_tokens)
     ids, vocab, name = load_corpus_time_machine(-1, join_with, corpus)
     split = len(ids) - heldout_tokens if max_tokens == -1 else max_tokens
-    if heldout_tokens < 1 or split < 1 or split + heldout_tokens > len(ids):
+    if split < 1 or split + heldout_tokens > len(ids):
         raise CorpusError(
-            f"{max_tokens:,} tokens to train on and {heldout_tokens:,} to hold out do not fit in "
-            f"{name}, which has {len(ids):,}: ask for fewer."
+            f"max_tokens={max_tokens} and heldout_tokens={heldout_tokens} do not fit in {name}, "
+            f"which has {len(ids):,} tokens: ask for fewer."
         )
     train_iter = SeqDataLoader(
         ids[:split], vocab, batch_size, num_steps, use_random_iter, corpus_name=name

@@ -21,11 +21,11 @@ from torch.types import Device
 
 from ._validate import (
     PARAM_NAMES,
+    check_get_params,
     check_gru,
     check_gru_step,
     check_gru_switched,
-    check_model_sizes,
-    check_state_sizes,
+    check_init_gru_state,
     check_unroll,
     checked_by,
 )
@@ -44,8 +44,8 @@ __all__ = [
 # --- notebook 02 --------------------------------------------------------------------------------
 
 
-@checked_by(check_model_sizes)
-def get_params(vocab_size: int, num_hiddens: int, device: Device = None) -> list[Tensor]:
+@checked_by(check_get_params)
+def get_params(vocab_size: int, num_hiddens: int, device: Device) -> list[Tensor]:
     """The eleven parameters of a GRU language model, as leaf tensors that require gradients.
 
     Returns the list ``W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, W_hq, b_q``: weights
@@ -79,8 +79,8 @@ def get_params(vocab_size: int, num_hiddens: int, device: Device = None) -> list
 # --- notebook 03 --------------------------------------------------------------------------------
 
 
-@checked_by(check_state_sizes)
-def init_gru_state(batch_size: int, num_hiddens: int, device: Device = None) -> tuple[Tensor]:
+@checked_by(check_init_gru_state)
+def init_gru_state(batch_size: int, num_hiddens: int, device: Device) -> tuple[Tensor]:
     """The state before the first step: ``(H,)``, H of zeros, ``(batch_size, num_hiddens)``."""
     return (torch.zeros((batch_size, num_hiddens), device=device),)
 

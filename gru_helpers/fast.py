@@ -13,6 +13,7 @@ Sources: as for ``bptt``.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -63,8 +64,11 @@ def _forward(
         torch.addmm(b, _flat(inputs), W_x, out=_flat(A))
     W_zr = torch.cat([W_hz, W_hr], dim=1)  # (num_hiddens, 2 * num_hiddens)
     Hs[0] = H
-    steps = _by_step(Hs[:-1], Hs[1:], *A.chunk(3, dim=2), A[:, :, n:], Ns)
-    for H_prev, H, H_tilde, Z, R, ZR, N in steps:
+    for (H_prev, H), (H_tilde, Z, R, ZR, N) in zip(
+        itertools.pairwise(Hs.unbind()),
+        _by_step(*A.chunk(3, dim=2), A[:, :, n:], Ns),
+        strict=True,
+    ):
         ZR.addmm_(H_prev, W_zr).sigmoid_()
         if b_hn:
             torch.addmm(b_hn[0], H_prev, W_hh, out=N)
@@ -94,6 +98,7 @@ def _backward(
     V, n = W_xz.shape
     H_tildes, Zs, Rs = A.chunk(3, dim=2)
     dA = torch.empty_like(A)  # dA_h, dA_z and dA_r side by side
+    dHs = torch.empty_like(Hs)  # the share of the states' gradients that comes from the outputs
     dA_hs, dA_zs, dA_rs = dA.chunk(3, dim=2)
     sigmoid_backward = torch.ops.aten.sigmoid_backward
     torch.sub(Zs.new_ones(()), Zs, out=dA_hs)
@@ -101,31 +106,30 @@ def _backward(
     torch.sub(Hs[:-1], H_tildes, out=dA_zs)
     sigmoid_backward(dA_zs, Zs, grad_input=dA_zs)  # (H_prev - H_tilde) Z (1 - Z)
     sigmoid_backward(Ns if b_hn else Hs[:-1], Rs, grad_input=dA_rs)  # N or H_prev, R (1 - R)
-    dHs = torch.empty_like(Hs)  # the share of the states' gradients that comes from the outputs
     dHs[0] = 0
     torch.mm(doutputs, W_hq.T, out=_flat(dHs[1:]))
-    dNs = [torch.empty_like(Ns)] if b_hn else []
-    dH_and_dRH = W_hh.new_empty(A.shape[1], 2 * n)
-    dH, dRH = dH_and_dRH.chunk(2, dim=1)  # (batch_size, num_hiddens) each
+    dNs = torch.empty_like(Ns) if b_hn else dA_hs
+    D = W_hh.new_empty(A.shape[1], 2 * n)  # what multiplies dA_z and dA_r: dH, and dRH or dA_h
+    dH, dR = D.chunk(2, dim=1)  # (batch_size, num_hiddens) each
     torch.add(dHs[-1], dH_last, out=dH)
     W_zr = torch.cat([W_hz, W_hr], dim=1)  # (num_hiddens, 2 * num_hiddens)
-    steps = _by_step(Zs, Rs, dA_hs, dA_zs, dA_rs, dA[:, :, n:], dHs[:-1], *dNs)
-    for Z, R, dA_h, dA_z, dA_r, dA_zr, dY, *dN in reversed(steps):
+    steps = _by_step(Zs, Rs, dA_hs, dA[:, :, n:], dNs, dHs[:-1])
+    for Z, R, dA_h, dA_zr, dN, dY in reversed(steps):
         dA_h.mul_(dH)
         if b_hn:
-            dA_z.mul_(dH)
-            dA_r.mul_(dA_h)
-            torch.mul(dA_h, R, out=dN[0])
-            torch.addcmul(dY, dH, Z, out=dH).addmm_(dN[0], W_hh.T)
+            torch.mul(dA_h, R, out=dN)
+            dR.copy_(dA_h)
+            dA_zr.mul_(D)
+            torch.addcmul(dY, dH, Z, out=dH).addmm_(dN, W_hh.T)
         else:
-            torch.mm(dA_h, W_hh.T, out=dRH)
-            dA_zr.mul_(dH_and_dRH)  # dA_z by dH and dA_r by dRH
-            torch.addcmul(dY, dH, Z, out=dH).addcmul_(dRH, R)
+            torch.mm(dA_h, W_hh.T, out=dR)
+            dA_zr.mul_(D)
+            torch.addcmul(dY, dH, Z, out=dH).addcmul_(dR, R)
         dH.addmm_(dA_zr, W_zr.T)
     dA = _flat(dA)  # (num_steps * batch_size, 3 * num_hiddens)
     dW_hz, dW_hr = (_flat(Hs[:-1]).T @ dA[:, n:]).chunk(2, dim=1)
     if b_hn:
-        dW_hh, db_hn = _flat(Hs[:-1]).T @ _flat(dNs[0]), [_flat(dNs[0]).sum(dim=0)]
+        dW_hh, db_hn = _flat(Hs[:-1]).T @ _flat(dNs), [_flat(dNs).sum(dim=0)]
     else:
         dW_hh, db_hn = _flat(Ns).T @ dA[:, :n], []
     if inputs.dim() == 2:
@@ -194,12 +198,14 @@ def fast_gru(
 ) -> tuple[Tensor, tuple[Tensor]]:
     """``gru``, faster: the same arguments, results and errors.
 
-    ``inputs`` may also be token ids ``(num_steps, batch_size)``, which is faster again. With the
-    twelfth parameter ``b_hn`` it is ``gru_switched(..., reset_after=True)``. Gradients of any
-    order, with respect to inputs, state and parameters, as under autograd. Raises ``ValueError``
-    naming what does not fit in shape, type or device.
+    ``inputs`` may also be integer token ids ``(num_steps, batch_size)``, which is faster again.
+    With the twelfth parameter ``b_hn`` it is ``gru_switched(..., reset_after=True)``. Gradients of
+    any order, with respect to inputs, state and parameters, as under autograd. Raises
+    ``ValueError`` naming what does not fit in shape, type or device.
     """
     check_gru_call(inputs, state, params, ids=True)
+    if inputs.dim() == 2:
+        inputs = inputs.long()
     if torch.is_grad_enabled() and any(x.requires_grad for x in (inputs, *state, *params)):
         outputs, H = GRUFunction.apply(inputs, *state, *params)
     else:
@@ -264,18 +270,20 @@ class FastGRUModel(nn.Module):
         self, X: Tensor, state: Sequence[Tensor] | None = None
     ) -> tuple[Tensor, tuple[Tensor]]:
         """Logits and the new state; see the class. Raises ``ValueError`` for what does not fit."""
-        if X.dim() not in (2, 3) or (X.dim() == 2 and X.dtype.is_floating_point):
+        if X.dim() != 3:
             check_token_ids(X, self.vocab_size)
-        if not X.dtype.is_floating_point:
-            X = X.long()
-        state = self.begin_state(len(X), X.device) if state is None else state
+        state = self.begin_state(len(X)) if state is None else state
         return fast_gru(X.transpose(0, 1), state, self.params)
 
     def begin_state(self, batch_size: int, device: Device = None) -> tuple[Tensor]:
-        """The state before the first step: ``(H,)``, zeros of the parameters' type."""
+        """The state before the first step: ``(H,)``, zeros of the parameters' type.
+
+        ``device`` is the model's own unless another is given.
+        """
         check_positive_int("batch_size", batch_size)
-        dtype = self.params[0].dtype
-        return (torch.zeros((batch_size, self.num_hiddens), device=device, dtype=dtype),)
+        like = self.params[0]
+        device = like.device if device is None else device
+        return (torch.zeros((batch_size, self.num_hiddens), device=device, dtype=like.dtype),)
 
     def extra_repr(self) -> str:
         """What stands between the brackets of ``print(model)``."""

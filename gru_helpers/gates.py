@@ -69,9 +69,9 @@ class Clamp:
         except (TypeError, ValueError):
             fits = False
         if not fits:
+            found = " ".join(repr(self.value).split())  # a tensor's repr may have several lines
             raise ValueError(
-                f"{self.gate} must be clamped to values from {low:g} to {high:g}, got "
-                f"{self.value!r:.60}."
+                f"{self.gate} must be clamped to values from {low:g} to {high:g}, got {found:.60}."
             )
         object.__setattr__(self, "value", value)
         if self.units is not None:
@@ -198,6 +198,8 @@ class _Cell:
         H = state[0] if isinstance(state, (tuple, list)) and len(state) == 1 else state
         if not isinstance(H, Tensor) or H.numel() != self.num_hiddens or H.isnan().any():
             found = f"shape {tuple(H.shape)}" if isinstance(H, Tensor) else f"{H!r:.60}"
+            if isinstance(H, Tensor) and H.numel() == self.num_hiddens:
+                found = "numbers that are nan"
             raise ValueError(
                 f"The state must be one row of {self.num_hiddens} numbers, as "
                 f"begin_state(1, device) gives it, got {found}."
@@ -256,27 +258,25 @@ class _Cell:
 @torch.no_grad()
 def _compare_with_model(
     model: nn.Module, cell: _Cell, ids: Tensor, before: Tensor, after: Tensor
-) -> float:
+) -> None:
     """Hold states that were computed here against the model's own, one step at a time.
 
     ``ids`` are any number of characters, ``before`` and ``after`` the states around each, one row
-    each. The model makes the same steps, as one minibatch. Returns the largest difference between
-    states or logits, relative to their size, and raises ``ValueError`` where that is more than
-    rounding: the model then computes something other than the equations of this course.
+    each. The model makes the same steps, as one minibatch. Raises ``ValueError`` where the largest
+    difference between states or logits, relative to their size, is more than rounding: the model
+    then computes something other than the equations of this course.
     """
     state = before[None] if isinstance(model, RNNModel) else before
     logits, (state,) = model(ids[:, None], (state,))
-    pairs = ((after, state.reshape(after.shape)), (cell.logits(after), logits))
-    gap = max(
-        ((a - b).abs().max() / b.abs().max().clamp_min(torch.finfo(b.dtype).tiny)).item()
-        for a, b in pairs
-    )
-    if not gap <= (1e-9 if before.dtype == torch.float64 else 1e-3):
-        raise ValueError(
-            f"The model's own outputs differ by {gap:.1%} from those of the GRU equations with its "
-            "weights: its forward function computes something else, so its gates cannot be traced."
-        )
-    return gap
+    for ours, own in ((after, state.reshape(after.shape)), (cell.logits(after), logits)):
+        size = own.abs().max().clamp_min(torch.finfo(own.dtype).tiny)
+        gap = ((ours - own).abs().max() / size).item()
+        if not gap <= (1e-9 if before.dtype == torch.float64 else 1e-3):
+            raise ValueError(
+                f"The model's own outputs differ by {gap:.1%} from those of the GRU equations with "
+                "its weights: its forward function computes something else, so its gates cannot "
+                "be traced."
+            )
 
 
 def _states_before(H_start: Tensor, H: Tensor) -> Tensor:
@@ -386,8 +386,6 @@ def trace_minibatch(
     """
     cell = _Cell(model)
     check_token_ids(X, cell.vocab_size)
-    if 0 in X.shape:
-        raise ValueError(f"X must have at least one row and one step, got {tuple(X.shape)}.")
     H = torch.zeros(len(X), cell.num_hiddens).to(cell.params[0])
     if state is not None:
         check_gru_state(state, *H.shape)

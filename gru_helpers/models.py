@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import os
-import tempfile
+import pickle
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,7 +33,7 @@ from ._validate import (
     check_vocab,
 )
 from .dataset import Vocab
-from .equations import get_params, gru, gru_switched, init_gru_state
+from .equations import gru, gru_switched, init_gru_state
 
 State = tuple[Tensor, ...]
 ForwardFn = Callable[[Tensor, Any, Any], tuple[Tensor, Any]]
@@ -62,7 +62,7 @@ class RNNModelScratch(nn.Module):
         init_state: Callable[..., Sequence[Tensor]],
         forward_fn: ForwardFn,
     ):
-        """Make the parameters on ``device``; the arguments are kept as attributes."""
+        """Make the parameters on ``device``."""
         super().__init__()
         check_model_sizes(vocab_size, num_hiddens)
         self.vocab_size, self.num_hiddens = vocab_size, num_hiddens
@@ -81,20 +81,26 @@ class RNNModelScratch(nn.Module):
             names = [f"param_{i}" for i in range(len(tensors))]
         self._parameters.clear()
         for name, tensor in zip(names, tensors, strict=False):
-            param = nn.Parameter(tensor.detach(), requires_grad=tensor.requires_grad)
-            self.register_parameter(name, param)
+            if not isinstance(tensor, nn.Parameter):
+                tensor = nn.Parameter(tensor.detach(), requires_grad=tensor.requires_grad)
+            self.register_parameter(name, tensor)
 
     def forward(self, X: Tensor, state: Sequence[Tensor] | None = None) -> tuple[Tensor, State]:
         """Logits ``(num_steps * batch_size, vocab_size)`` and the new state; see the module."""
         check_token_ids(X, self.vocab_size)
-        state = self.begin_state(len(X), X.device) if state is None else state
+        state = self.begin_state(batch_size=len(X)) if state is None else state
         inputs = F.one_hot(X.T.long(), self.vocab_size).to(self.params[0].dtype)
         return self.forward_fn(inputs, state, self.params)
 
     def begin_state(self, batch_size: int, device: Device = None) -> State:
-        """The state before the first step, for ``batch_size`` rows, of the parameters' type."""
+        """The state before the first step, of the parameters' type.
+
+        ``device`` is the model's own unless another is given.
+        """
+        like = self.params[0]
+        device = like.device if device is None else device
         state = self.init_state(batch_size, self.num_hiddens, device)
-        return tuple(s.to(self.params[0].dtype) for s in state)
+        return tuple(s.to(like.dtype) for s in state)
 
     def extra_repr(self) -> str:
         """What stands between the brackets of ``print(model)``."""
@@ -130,35 +136,38 @@ class RNNModel(nn.Module):
     def forward(self, X: Tensor, state: Sequence[Tensor] | None = None) -> tuple[Tensor, State]:
         """Logits ``(num_steps * batch_size, vocab_size)`` and the new state; see the module."""
         check_token_ids(X, self.vocab_size)
-        state = self.begin_state(len(X), X.device) if state is None else state
+        state = self.begin_state(batch_size=len(X)) if state is None else state
         inputs = F.one_hot(X.T.long(), self.vocab_size).to(self.linear.weight.dtype)
-        is_lstm = isinstance(self.rnn, nn.LSTM)
-        layer = f"nn.{type(self.rnn).__name__}"
-        if not isinstance(state, (tuple, list)) or len(state) != 1 + is_lstm:
+        shapes = self._state_shapes(len(X))
+        is_sequence = isinstance(state, (tuple, list))
+        given = [tuple(s.shape) for s in state] if is_sequence else type(state).__name__
+        if given != shapes:
             raise ValueError(
-                f"The state of {layer} must be a tuple {'(H, C)' if is_lstm else '(H,)'}, got "
-                f"{type(state).__name__}: make one with begin_state."
+                f"The state of nn.{type(self.rnn).__name__} for {len(X)} rows must be a tuple of "
+                f"tensors of shapes {shapes}, got {given}: make one with begin_state."
             )
-        try:
-            outputs, new = self.rnn(inputs, tuple(state) if is_lstm else state[0])
-        except RuntimeError as error:
-            shapes = ", ".join(str(tuple(s.shape)) for s in state)
-            raise ValueError(
-                f"The state of {layer} for {len(X)} rows must be as begin_state makes it, got "
-                f"shapes {shapes} ({error})."
-            ) from None
+        is_lstm = isinstance(self.rnn, nn.LSTM)
+        outputs, new = self.rnn(inputs, tuple(state) if is_lstm else state[0])
         logits = self.linear(outputs.reshape(-1, outputs.shape[-1]))
         return logits, (tuple(new) if is_lstm else (new,))
 
     def begin_state(self, batch_size: int, device: Device = None) -> State:
-        """``(H,)``, or ``(H, C)`` for an LSTM: zeros, ``(layers * directions, batch, hidden)``."""
+        """``(H,)``, or ``(H, C)`` for an LSTM: zeros, ``(layers * directions, batch, hidden)``.
+
+        ``device`` is the model's own unless another is given.
+        """
         check_positive_int("batch_size", batch_size)
+        like = self.linear.weight
+        device = like.device if device is None else device
+        return tuple(
+            torch.zeros(shape, device=device, dtype=like.dtype)
+            for shape in self._state_shapes(batch_size)
+        )
+
+    def _state_shapes(self, batch_size: int) -> list[tuple[int, ...]]:
         rows = self.rnn.num_layers * self.num_directions
-        dtype = self.linear.weight.dtype
-        H = torch.zeros((rows, batch_size, self.num_outputs), device=device, dtype=dtype)
-        if isinstance(self.rnn, nn.LSTM):
-            return H, torch.zeros((rows, batch_size, self.num_hiddens), device=device, dtype=dtype)
-        return (H,)
+        widths = [self.num_outputs] + [self.num_hiddens] * isinstance(self.rnn, nn.LSTM)
+        return [(rows, batch_size, width) for width in widths]
 
 
 # --- weights across -----------------------------------------------------------------------------
@@ -235,7 +244,8 @@ def save_checkpoint(
     """Write ``model``, ``vocab`` and ``settings`` (numbers and strings) to one file.
 
     A scratch GRU is saved with its 11 parameters (12 with ``b_hn``), an ``RNNModel`` with its
-    layer's settings and weights. The file is moved into place only when it is whole.
+    layer's settings and weights. The file is moved into place only when it can be read back. Raises
+    ``ValueError`` for a vocabulary of another size and for settings that would not be read.
     """
     check_vocab(vocab, model)
     kind: dict[str, Any] = {"class": "scratch"}
@@ -257,14 +267,17 @@ def save_checkpoint(
     }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(content, file)
+        torch.save(content, temporary)
+        torch.load(temporary, weights_only=True)
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    except pickle.PickleError:
+        raise ValueError(
+            f"settings must be numbers, strings, lists and dicts, got {settings!r:.200}."
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)
     return path
 
 
@@ -310,17 +323,21 @@ def _rebuild(content: dict[str, Any], vocab_size: int) -> RNNModelScratch | RNNM
     kind, tensors, num_hiddens = dict(content["kind"]), content["tensors"], content["num_hiddens"]
     name = kind.pop("class")
     if name == "scratch":
+        if list(tensors) != [*PARAM_NAMES, "b_hn"][: len(tensors)]:
+            raise ValueError(f"its tensors are {', '.join(map(str, tensors))}.")
         params = [tensor.requires_grad_(True) for tensor in tensors.values()]
         check_gru_params(params)
         if tuple(params[0].shape) != (vocab_size, num_hiddens):
             raise ValueError(f"W_xz is {tuple(params[0].shape)}, not {(vocab_size, num_hiddens)}.")
         forward = functools.partial(gru_switched, reset_after=True) if len(params) == 12 else gru
-        device = params[0].device
-        model = RNNModelScratch(
-            vocab_size, num_hiddens, device, get_params, init_gru_state, forward
+        return RNNModelScratch(
+            vocab_size,
+            num_hiddens,
+            params[0].device,
+            lambda *sizes: params,
+            init_gru_state,
+            forward,
         )
-        model.params = params
-        return model
     like = tensors["linear.weight"]
     concise = RNNModel(_LAYERS[name](vocab_size, num_hiddens, **kind), vocab_size)
     concise.to(device=like.device, dtype=like.dtype).load_state_dict(tensors)

@@ -9,26 +9,35 @@ from __future__ import annotations
 
 import io
 import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = (
-    *("#0072B2", "#E69F00", "#009E73", "#D55E00"),
-    *("#CC79A7", "#56B4E9", "#F0E442", "#222222"),
-)
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+PURPLE, SKY, BLACK, GREY = "#CC79A7", "#56B4E9", "#222222", "#767676"
 COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY)
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
-GREY = "#767676"
 DPI = 110
-LARGE = 70_000  # bytes of a picture; a notebook keeps it as text, a third longer
+COMPRESS_ABOVE = 70_000  # bytes of a PNG; a notebook keeps it as text, a third longer
 
 
-def new_figure(width: float = 7.5, height: float = 4.0):
-    """An empty ``Figure`` of ``width`` by ``height`` inches with the course's look."""
+def new_figure(width: float = 7.5, height: float = 4.0) -> Figure:
+    """An empty ``Figure`` of ``width`` by ``height`` inches, laid out to fit its labels."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
-def _style(axes, xlabel: str, ylabel: str, title: str = "") -> None:
+def _new_axes(width: float, height: float) -> tuple[Figure, Any]:
+    """A new figure with one set of axes."""
+    figure = new_figure(width, height)
+    return figure, figure.add_subplot()
+
+
+def _style(axes: Any, xlabel: str, ylabel: str, title: str = "") -> None:
     """Labels, light grid, no box."""
     axes.set_xlabel(xlabel, fontsize=12)
     axes.set_ylabel(ylabel, fontsize=12)
@@ -40,12 +49,13 @@ def _style(axes, xlabel: str, ylabel: str, title: str = "") -> None:
         axes.spines[side].set_visible(False)
 
 
-def _looks():
-    """A colour and a dash for each of any number of curves; the first six differ in both."""
-    return itertools.cycle(zip(COLOURS, DASHES, strict=True))
+def _line_styles() -> Iterator[dict[str, Any]]:
+    """Colour and dash for each of any number of curves; the first six differ in both."""
+    pairs = zip(COLOURS, DASHES, strict=True)
+    return itertools.cycle({"color": colour, "linestyle": dash, "lw": 2} for colour, dash in pairs)
 
 
-def to_png(figure) -> bytes:
+def to_png(figure: Figure) -> bytes:
     """The figure as PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -57,10 +67,10 @@ def to_png(figure) -> bytes:
 class Picture:
     """An image with its alternative text, as Jupyter displays it."""
 
-    def __init__(self, figure, alt: str, png: bytes | None = None):
+    def __init__(self, figure: Figure, alt: str, png: bytes | None = None) -> None:
         """Draw ``figure``, unless its ``png`` is given; ``alt`` says in words what it shows."""
         if not alt.strip():
-            raise ValueError("The picture has no alternative text: say in words what it shows.")
+            raise ValueError("alt must say in words what the picture shows, got an empty text.")
         self.png, self.alt = png or to_png(figure), " ".join(alt.split())
         self.width, self.height = (round(s * figure.dpi) for s in figure.get_size_inches())
 
@@ -68,14 +78,14 @@ class Picture:
         """The alternative text, which is also what a terminal shows."""
         return self.alt
 
-    def _repr_mimebundle_(self, include=None, exclude=None):
-        """The image with its alternative text, and the text alone."""
-        facts = {"alt": self.alt, "width": self.width, "height": self.height}
-        return {"image/png": self.png, "text/plain": self.alt}, {"image/png": facts}
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The image and its alternative text as data, then the metadata of the image."""
+        metadata = {"alt": self.alt, "width": self.width, "height": self.height}
+        return {"image/png": self.png, "text/plain": self.alt}, {"image/png": metadata}
 
 
-def smaller(png: bytes) -> bytes:
-    """The same picture in at most 256 colours: a third of the bytes, for where it is kept."""
+def compress_png(png: bytes) -> bytes:
+    """The same picture in at most 256 colours: a third of the bytes, to be saved in a notebook."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -84,39 +94,45 @@ def smaller(png: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def show(figure, alt: str) -> Picture:
+def show(figure: Figure, alt: str) -> Picture:
     """``figure`` as a ``Picture``; as the last line of a cell it is displayed.
 
-    A large one is kept in at most 256 colours, so that the notebook stays small.
+    A large one is reduced to 256 colours, so that the notebook stays small.
     """
     picture = Picture(figure, alt)
-    if len(picture.png) > LARGE:
-        picture.png = smaller(picture.png)
+    if len(picture.png) > COMPRESS_ABOVE:
+        picture.png = compress_png(picture.png)
     return picture
 
 
 class LivePicture:
     """One output in a notebook whose image is replaced in place, so that it does not flicker."""
 
-    def __init__(self, alt: str):
+    def __init__(self, alt: str) -> None:
         """Nothing is displayed before the first ``show``."""
-        self.alt, self.handle = alt, None
+        self.alt = alt
+        self.handle: Any = None
 
-    def show(self, figure) -> None:
+    def show(self, figure: Figure) -> None:
         """Display ``figure``, in the place of the one before it."""
         from IPython.display import display
 
-        bundle, facts = Picture(figure, self.alt)._repr_mimebundle_()
+        data, metadata = Picture(figure, self.alt)._repr_mimebundle_()
         if self.handle is None:
-            self.handle = display(bundle, metadata=facts, raw=True, display_id=True)
+            self.handle = display(data, metadata=metadata, raw=True, display_id=True)
         else:
-            self.handle.update(bundle, metadata=facts, raw=True)
+            self.handle.update(data, metadata=metadata, raw=True)
 
 
 # --- training ---------------------------------------------------------------------------------
 
 
-def plot_history(histories, num_epochs: int | None = None, baselines=None, title: str = ""):
+def plot_history(
+    histories: Sequence[Any],
+    num_epochs: int | None = None,
+    baselines: Mapping[str, float] | None = None,
+    title: str = "",
+) -> Figure:
     """Perplexity against epoch for several runs, on a logarithmic axis.
 
     ``histories`` are ``History`` objects, ``baselines`` maps a name to a perplexity that is drawn
@@ -125,18 +141,15 @@ def plot_history(histories, num_epochs: int | None = None, baselines=None, title
     """
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    figure = new_figure(7.5, 4.2)
-    axes = figure.add_subplot()
-    for history, (colour, dash) in zip(histories, _looks(), strict=False):
+    figure, axes = _new_axes(7.5, 4.2)
+    for history, style in zip(histories, _line_styles(), strict=False):
         epochs = range(1, history.epochs + 1)
-        name = history.label or "training text"
-        axes.plot(epochs, history.perplexity, color=colour, linestyle=dash, lw=2, label=name)
+        axes.plot(epochs, history.perplexity, label=history.label or "training text", **style)
         if history.heldout:
             x, y = zip(*history.heldout, strict=True)
-            held = f"{history.label}, held-out" if history.label else "held-out text"
-            axes.plot(
-                x, y, color=colour if len(histories) > 1 else RED, marker="o", ms=5, label=held
-            )
+            name = f"{history.label}, held-out" if history.label else "held-out text"
+            colour = style["color"] if len(histories) > 1 else RED
+            axes.plot(x, y, color=colour, marker="o", ms=5, label=name)
     dashes = itertools.cycle((":", "-.", "--", "-"))
     for (name, value), dash in zip((baselines or {}).items(), dashes, strict=False):
         axes.axhline(value, color=GREY, linestyle=dash, lw=1.4, label=f"{name} {value:.1f}")
@@ -157,13 +170,14 @@ def plot_history(histories, num_epochs: int | None = None, baselines=None, title
     return figure
 
 
-def plot_bars(values: dict[str, float], xlabel: str, title: str = "", log: bool = False):
+def plot_bars(
+    values: Mapping[str, float], xlabel: str, title: str = "", log: bool = False
+) -> Figure:
     """One horizontal bar for each name, with its value written behind it.
 
     A logarithmic axis (``log``) begins at 1.
     """
-    figure = new_figure(7.5, 1.1 + 0.42 * len(values))
-    axes = figure.add_subplot()
+    figure, axes = _new_axes(7.5, 1.1 + 0.42 * len(values))
     names = list(values)
     axes.barh(names, list(values.values()), color=BLUE, height=0.65)
     labels = [f"  {value:.1f}" if value >= 10 else f"  {value:.2f}" for value in values.values()]
@@ -179,15 +193,21 @@ def plot_bars(values: dict[str, float], xlabel: str, title: str = "", log: bool 
     return figure
 
 
-def plot_lines(curves: dict, xlabel: str, ylabel: str, title: str = "", log: str = "", marks=None):
+def plot_lines(
+    curves: Mapping[str, tuple[Iterable[float], Iterable[float]]],
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    log: str = "",
+    marks: Mapping[str, float] | None = None,
+) -> Figure:
     """Several curves. ``curves`` maps a name to ``(xs, ys)``; ``log`` may hold ``x`` and ``y``.
 
     ``marks`` maps a name to a height at which a horizontal line is drawn.
     """
-    figure = new_figure(7.5, 3.9)
-    axes = figure.add_subplot()
-    for (name, (xs, ys)), (colour, dash) in zip(curves.items(), _looks(), strict=False):
-        axes.plot(xs, ys, color=colour, linestyle=dash, lw=2, label=name)
+    figure, axes = _new_axes(7.5, 3.9)
+    for (name, (xs, ys)), style in zip(curves.items(), _line_styles(), strict=False):
+        axes.plot(xs, ys, label=name, **style)
     for name, height in (marks or {}).items():
         axes.axhline(height, color=GREY, linestyle="-", lw=1, label=name)
     if "x" in log:
@@ -199,24 +219,26 @@ def plot_lines(curves: dict, xlabel: str, ylabel: str, title: str = "", log: str
     return figure
 
 
-def plot_step_times(panels: dict, floor: str, title: str = ""):
+def plot_step_times(
+    panels: Mapping[str, Mapping[str, tuple[Sequence[int], Sequence[float], Sequence[Any]]]],
+    lower_bound: str,
+    title: str = "",
+) -> Figure:
     """Milliseconds a step against several sizes, one panel for each, both axes logarithmic.
 
     ``panels`` maps the name of a size to curves, ``{name: (sizes, medians, quartiles)}`` with a
-    pair of quartiles for each median, drawn as a bar. The curve named ``floor`` is grey.
+    pair of quartiles for each median, drawn as a bar. The curve named ``lower_bound`` is grey.
     """
     from matplotlib.ticker import LogLocator
 
     figure = new_figure(10.0, 4.3)
     row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for (xlabel, curves), axes in zip(panels.items(), row, strict=True):
-        looks = _looks()
+        styles = _line_styles()
         for name, (sizes, medians, quartiles) in curves.items():
-            colour, dash = (GREY, "-") if name == floor else next(looks)
-            axes.plot(
-                sizes, medians, color=colour, linestyle=dash, lw=2, marker="o", ms=4, label=name
-            )
-            axes.vlines(sizes, *zip(*quartiles, strict=True), color=colour, lw=1.2)
+            style = {"color": GREY, "lw": 2} if name == lower_bound else next(styles)
+            axes.plot(sizes, medians, marker="o", ms=4, label=name, **style)
+            axes.vlines(sizes, *zip(*quartiles, strict=True), color=style["color"], lw=1.2)
         axes.set(xscale="log", yscale="log")
         axes.set_xticks(sizes, [str(size) for size in sizes])
         axes.minorticks_off()
@@ -233,7 +255,7 @@ def plot_step_times(panels: dict, floor: str, title: str = ""):
 # --- gates ------------------------------------------------------------------------------------
 
 
-def plot_gate_histograms(gates: dict, title: str = ""):
+def plot_gate_histograms(gates: Mapping[str, Tensor], title: str = "") -> Figure:
     """Histograms of gate values between 0 and 1, one panel for each name.
 
     ``gates`` maps a name to a tensor of any shape; the share in the saturated ends (below 0.1 and
@@ -255,36 +277,32 @@ def plot_gate_histograms(gates: dict, title: str = ""):
     return figure
 
 
-def gate_diagram():
+def gate_diagram() -> Figure:
     """One step of the GRU as a diagram: what flows from the old state to the new one."""
     from matplotlib.patches import FancyBboxPatch
 
-    figure = new_figure(8.5, 4.3)
-    axes = figure.add_subplot()
+    figure, axes = _new_axes(8.5, 4.3)
     axes.set(xlim=(0, 17), ylim=(0, 8.6))
     axes.axis("off")
 
-    def arrow(*points, colour=BLACK):
+    def arrow(*points: tuple[float, float], colour: str = BLACK) -> None:
         for start, end in itertools.pairwise(points[:-1]):
             axes.plot(*zip(start, end, strict=True), color=colour, lw=1.8, solid_capstyle="round")
-        axes.annotate(
-            "", points[-1], points[-2], arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 1.8}
-        )
+        style = {"arrowstyle": "-|>", "color": colour, "lw": 1.8}
+        axes.annotate("", points[-1], points[-2], arrowprops=style)
 
-    def box(x, y, text, colour, width=1.5):
-        patch = FancyBboxPatch(
-            (x - width / 2, y - 0.42), width, 0.84, boxstyle="round,pad=0.05", fc=colour, ec=BLACK
-        )
-        axes.add_patch(patch)
-        axes.text(x, y, text, ha="center", va="center", fontsize=12, color="white", weight="bold")
+    def label(x: float, y: float, text: str, colour: str = BLACK, **style: Any) -> None:
+        style = {"fontsize": 13, "ha": "center", "va": "center", **style}
+        axes.text(x, y, text, color=colour, **style)
 
-    def knot(x, y, text):
+    def box(x: float, y: float, text: str, colour: str, width: float = 1.5) -> None:
+        corner, style = (x - width / 2, y - 0.42), "round,pad=0.05"
+        axes.add_patch(FancyBboxPatch(corner, width, 0.84, boxstyle=style, fc=colour, ec=BLACK))
+        label(x, y, text, "white", fontsize=12, weight="bold")
+
+    def operation(x: float, y: float, text: str) -> None:
         axes.plot(x, y, "o", ms=21, mfc="white", mec=BLACK, mew=1.5, zorder=3)
-        axes.text(x, y - 0.03, text, ha="center", va="center", fontsize=14, zorder=4)
-
-    def label(x, y, text, colour=BLACK, **look):
-        look = {"fontsize": 13, "ha": "center", "va": "center", **look}
-        axes.text(x, y, text, color=colour, **look)
+        label(x, y - 0.03, text, "black", fontsize=14, zorder=4)
 
     label(0.7, 7.5, "$H_{t-1}$")
     label(16.3, 7.5, "$H_t$")
@@ -297,20 +315,20 @@ def gate_diagram():
     arrow((1.9, 5.0), (4.9, 5.0), colour=RED)  # to the product with R
     arrow((2.6, 0.8), (2.6, low), (3.4, low), (3.4, 2.6))
     arrow((3.4, low), (8.2, low), (8.2, 2.6))
-    arrow((3.4, low), (11.6, low), (11.6, 2.6), colour=BLACK)
+    arrow((3.4, low), (11.6, low), (11.6, 2.6))
     arrow((5.3, 3.05), (5.3, 4.6))
     axes.plot([4.2, 5.3], [3.05, 3.05], color=BLACK, lw=1.8)
     box(3.4, 3.05, "σ  R", ORANGE)
     box(8.2, 3.05, "σ  Z", BLUE)
     box(11.6, 3.05, "tanh  $\\tilde{H}$", GREEN, 2.1)
-    knot(5.3, 5.0, "×")
+    operation(5.3, 5.0, "×")
     arrow((5.7, 5.0), (11.0, 5.0), (11.0, 3.5), colour=RED)  # R * H into the candidate
     arrow((7.0, top), (7.0, 4.2), (7.9, 4.2), (7.9, 3.5))  # to the update gate
     arrow((8.6, 3.5), (8.6, 6.1), (10.0, 6.1), (10.0, 7.1))
-    knot(10.0, top, "×")
-    knot(13.5, top, "+")
+    operation(10.0, top, "×")
+    operation(13.5, top, "+")
     arrow((12.1, 3.5), (12.1, 4.9), (13.5, 4.9), (13.5, 5.7), colour=GREEN)
-    knot(13.5, 6.1, "×")
+    operation(13.5, 6.1, "×")
     arrow((10.0, 6.1), (13.1, 6.1), colour=BLUE)
     arrow((13.5, 6.5), (13.5, 7.1), colour=GREEN)
     for branch in ((1.9, top), (7.0, top), (1.9, 5.0), (10.0, 6.1), (3.4, low), (8.2, low)):
@@ -326,43 +344,36 @@ def gate_diagram():
 # --- minibatches ------------------------------------------------------------------------------
 
 
-def plot_minibatches(batches, vocab, title: str = ""):
+def plot_minibatches(batches: Sequence[Tensor], vocab: Any, title: str = "") -> Figure:
     """The characters of the first minibatches, side by side: row i of each in row i.
 
     ``batches`` is a list of ``X``, ``(batch_size, num_steps)``; a space is drawn as a low line.
     """
-    figure = new_figure(8.5, 0.9 + 0.42 * batches[0].shape[0])
-    axes = figure.add_subplot()
+    from matplotlib.patches import Rectangle
+
+    num_rows = batches[0].shape[0]
+    figure, axes = _new_axes(8.5, 0.9 + 0.42 * num_rows)
     start = 0.0
     tints = itertools.cycle(("#cfe6f5", "#fbe5bd", "#cdebdf", "#f7d3bf"))
+    style: dict[str, Any] = {"ha": "center", "va": "center", "family": "monospace", "fontsize": 12}
     for number, (X, tint) in enumerate(zip(batches, tints, strict=False)):
         rows, steps = X.shape
-        axes.add_patch(_rectangle(start - 0.5, -0.5, steps, rows, tint))
+        corner = (start - 0.5, -0.5)
+        axes.add_patch(Rectangle(corner, steps, rows, fc=tint, ec="none", zorder=0))
         for i, row in enumerate(X):
             for j, token in enumerate(vocab.to_tokens(row)):
-                axes.text(
-                    start + j, i, token.replace(" ", "_"), ha="center", va="center",
-                    family="monospace", fontsize=12,
-                )  # fmt: skip
+                axes.text(start + j, i, token.replace(" ", "_"), **style)
         axes.text(start + steps / 2 - 0.5, -0.75, f"minibatch {number}", ha="center", fontsize=11)
         start += steps + 1
-    rows = batches[0].shape[0]
-    axes.set(xlim=(-1, start - 0.5), ylim=(rows - 0.4, -1.2), xticks=[])
-    axes.set_yticks(range(rows), [f"row {i}" for i in range(rows)], fontsize=11)
+    axes.set(xlim=(-1, start - 0.5), ylim=(num_rows - 0.4, -1.2), xticks=[])
+    axes.set_yticks(range(num_rows), [f"row {i}" for i in range(num_rows)], fontsize=11)
     axes.set_title(title, fontsize=12, loc="left")
     axes.tick_params(length=0)
-    for side in axes.spines.values():
-        side.set_visible(False)
+    axes.spines[:].set_visible(False)
     return figure
 
 
-def _rectangle(x, y, width, height, colour):
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((x, y), width, height, fc=colour, ec="none", zorder=0)
-
-
-def plot_flow(panels: dict, characters, title: str = ""):
+def plot_flow(panels: Mapping[str, Tensor], characters: str, title: str = "") -> Figure:
     """Several heat maps over the same steps of a text, one below the other.
 
     ``panels`` maps a name to a tensor ``(num_steps, features)``; signed values are drawn around
@@ -372,12 +383,10 @@ def plot_flow(panels: dict, characters, title: str = ""):
     stack = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for (name, values), axes in zip(panels.items(), stack, strict=True):
         values = values.detach().cpu()
-        signed = bool(values.min() < 0)
         bound = float(values.abs().max()) or 1.0
-        image = axes.imshow(
-            values.T.numpy(), aspect="auto", interpolation="nearest",
-            cmap="PuOr" if signed else "cividis", vmin=-bound if signed else 0, vmax=bound,
-        )  # fmt: skip
+        cmap, low = ("PuOr", -bound) if values.min() < 0 else ("cividis", 0.0)
+        image = axes.imshow(values.T.numpy(), cmap, aspect="auto", interpolation="nearest")
+        image.set_clim(low, bound)
         axes.set_ylabel(name, fontsize=11)
         axes.set_yticks([])
         figure.colorbar(image, ax=axes, pad=0.01, fraction=0.05)

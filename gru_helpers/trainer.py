@@ -124,10 +124,10 @@ class History:
         """Read a run that ``save`` wrote. Raises ``ValueError`` if it is something else."""
         try:
             history = cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+            history.heldout = [(epoch, value) for epoch, value in history.heldout]
+            history.samples = [(epoch, text) for epoch, text in history.samples]
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path} is not a saved History: {error}") from None
-        history.heldout = [(epoch, value) for epoch, value in history.heldout]
-        history.samples = [(epoch, text) for epoch, text in history.samples]
         return history
 
     def __repr__(self) -> str:
@@ -226,7 +226,7 @@ def predict(
             if temperature == 0:
                 ids.append(int(logits[0].argmax()))
             else:
-                probabilities = torch.softmax(logits[0].double().cpu() / temperature, dim=0)
+                probabilities = torch.softmax(logits[0].cpu().double() / temperature, dim=0)
                 ids.append(int(torch.multinomial(probabilities, 1, generator=generator)))
     return "".join(vocab.to_tokens(ids))
 
@@ -268,7 +268,8 @@ def train(
     ``heldout_every`` epochs (default: 20 times a run) and at the end; every ``sample_every`` epochs
     (default: the last only) ``model`` continues ``prefix`` (``None``: no samples). Training stops
     early when an epoch's perplexity is at most ``target_perplexity``. ``progress`` shows a bar;
-    ``plot`` draws the curve while it grows (default: in a notebook).
+    ``plot`` draws the curve while it grows (default: in a notebook). The model is left in training
+    mode.
 
     Interrupting the kernel, or Ctrl-C, returns what was reached. Raises ``TrainingError``, naming
     epoch and learning rate, when the loss is no longer finite, and ``ValueError`` for arguments
@@ -294,7 +295,7 @@ def train(
             )
             seconds = time.perf_counter() - started
             if not math.isfinite(mean_loss):
-                raise TrainingError(_not_finite(mean_loss, epoch, lr, clip), history)
+                raise TrainingError(_not_finite(mean_loss, epoch, optimizer, clip), history)
             history.perplexity.append(_perplexity(mean_loss))
             history.seconds.append(seconds)
             history.tokens_per_second.append(num_tokens / seconds)
@@ -313,9 +314,9 @@ def train(
         else:
             history.stop_reason = f"ran all {num_epochs} epochs"
     except KeyboardInterrupt:
-        history.stop_reason = f"interrupted in epoch {history.epochs + 1}"
+        history.stop_reason = f"interrupted in epoch {epoch}"
     except TrainingError:
-        history.stop_reason = f"the loss stopped being finite in epoch {history.epochs + 1}"
+        history.stop_reason = f"the loss stopped being finite in epoch {epoch}"
         raise
     finally:
         view.close()
@@ -356,6 +357,7 @@ def _train_epoch(
 ) -> tuple[float, int, float]:
     """One pass over ``train_iter``: mean loss per token, number of tokens, largest grad norm."""
     model.train()
+    params = [p for p in model.parameters() if p.requires_grad]
     state, loss_sum, num_tokens, max_norm = None, torch.zeros((), device=device), 0, 0.0
     for X, Y in train_iter:
         state = None if state is None or use_random_iter else detach_state(state)
@@ -364,7 +366,7 @@ def _train_epoch(
         loss = nn.functional.cross_entropy(logits, labels)
         optimizer.zero_grad()
         loss.backward()
-        max_norm = max(max_norm, grad_clipping(model, math.inf if clip is None else clip))
+        max_norm = max(max_norm, grad_clipping(params, math.inf if clip is None else clip))
         optimizer.step()
         if lr_scheduler is not None:
             lr_scheduler.step()
@@ -373,7 +375,8 @@ def _train_epoch(
     return _mean_loss(loss_sum.item(), num_tokens), num_tokens, max_norm
 
 
-def _not_finite(mean_loss: float, epoch: int, lr: float, clip: float | None) -> str:
+def _not_finite(mean_loss: float, epoch: int, optimizer: Optimizer, clip: float | None) -> str:
+    lr = float(optimizer.param_groups[0]["lr"])
     clipping = "switch clipping on (clip=1)" if clip is None else f"a clip below {clip:g}"
     return (
         f"The loss became {mean_loss} in epoch {epoch} with lr={lr:g}: try a smaller learning rate "

@@ -7,11 +7,11 @@ import pytest
 import torch
 from hypothesis import settings
 
-from gru_helpers import RNNModel, RNNModelScratch, Vocab, dataset, get_params, gru, init_gru_state
+from gru_helpers import RNNModel, RNNModelScratch, Vocab, corpus, get_params, gru, init_gru_state
 
 CLOSED = "http://127.0.0.1:9"  # the discard port: nothing listens there
 
-# The same examples in every run, no stopwatch, and no folder of examples left behind.
+# The same examples in every run, no time limit, and no folder of examples left behind.
 settings.register_profile("course", derandomize=True, deadline=None, database=None, max_examples=60)
 settings.load_profile("course")
 
@@ -38,8 +38,8 @@ def _one_thread():
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch):
     """The book comes from ``data/`` or a local mirror, or not at all."""
-    monkeypatch.setattr(dataset, "BOOK_URLS", (f"{CLOSED}/{dataset.BOOK_FILE}",))
-    monkeypatch.setattr(dataset, "RETRIES", 0)
+    monkeypatch.setattr(corpus, "BOOK_URLS", (f"{CLOSED}/{corpus.BOOK_FILE}",))
+    monkeypatch.setattr(corpus, "RETRIES", 0)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
 

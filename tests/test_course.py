@@ -2,8 +2,11 @@
 
 import ast
 import importlib.util
+import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import venv
@@ -12,34 +15,24 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 from packaging.specifiers import SpecifierSet
 
 SOURCE = Path(__file__).resolve().parent.parent
-NO_NETWORK = """\
-WARNING: Retrying (Retry(total=0, connect=None)) after connection broken by 'NewConnectionError(
-'<HTTPSConnection object>: Failed to establish a new connection: [Errno -3] Temporary failure in
-name resolution')': /simple/hatchling/
-ERROR: Could not find a version that satisfies the requirement hatchling (from versions: none)
-ERROR: No matching distribution found for hatchling
-"""
-NO_NETWORK_WINDOWS = "ERROR: HTTPSConnectionPool: Max retries exceeded ([Errno 11001] getaddrinfo)"
-DISK_FULL = (
-    "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device"
-)
-READ_ONLY = "Error: [Errno 30] Read-only file system: '/mnt/course/.venv'"
-NO_WHEEL = """\
-ERROR: Cannot install gru-helpers because these package versions have conflicting dependencies.
-    gru-helpers 0.1.0 depends on torch>=2.2
-    The user requested (constraint) torch==2.13.0
-"""
-
-
-def load(root):
-    spec = importlib.util.spec_from_file_location("course_under_test", root / "course.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+INDEX = "https://torch.example/cpu"
+COMMANDS = ["lab", "test", "run", "lint", "bench", "speedrun", "checkpoint", "setup", "clean"]
+# what pip and venv print, and what course.py must say
+FAILURES = {
+    "WARNING: Retrying after connection broken by 'NewConnectionError('Failed to establish a new "
+    "connection')'\nERROR: No matching distribution found for hatchling": "No connection",
+    "ERROR: HTTPSConnectionPool: Max retries exceeded ([Errno 11001] getaddrinfo)": "No connection",
+    "ERROR: Could not install: [Errno 28] No space left on device": "disk is full",
+    "Error: [Errno 30] Read-only file system: '/mnt/course/.venv'": "Cannot write",
+    "ERROR: conflicting dependencies\n    The user requested (constraint) torch==2.13.0": (
+        "pip finds no torch==2.13.0 for this system"
+    ),
+    "ERROR: No matching distribution found for torch": "pip finds no torch for this system",
+}
 
 
 @pytest.fixture
@@ -50,71 +43,48 @@ def course(tmp_path, monkeypatch):
     (root / "tests").mkdir()
     for name in ("course.py", "pyproject.toml", "constraints.txt"):
         shutil.copy(SOURCE / name, root)
-    monkeypatch.delenv("GRU_TORCH_INDEX", raising=False)
-    return load(root)
+    for name in ("GRU_TORCH_INDEX", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    spec = importlib.util.spec_from_file_location("course_under_test", root / "course.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture
 def installer(course, monkeypatch):
-    """Replaces venv and pip: `asked` lists the commands, `problem` makes pip fail."""
-    state = SimpleNamespace(asked=[], problem=None)
+    """Replaces venv and pip: `steps` lists the commands, `error` makes pip fail."""
+    state = SimpleNamespace(steps=[], error=None)
 
-    def quietly(command):
+    def run_with_progress(command):
         command = [str(part) for part in command]
-        state.asked.append(command)
+        state.steps.append(command)
         if "venv" in command:
             shutil.rmtree(course.VENV, ignore_errors=True)
             course.PYTHON.parent.mkdir(parents=True)
-        if state.problem and "pip" in command:
-            raise course.Problem(state.problem)
+        if state.error and "pip" in command:
+            raise course.CourseError(state.error)
 
-    monkeypatch.setattr(course, "quietly", quietly)
-    monkeypatch.setattr(course, "probe", lambda: "3.11" if course.PYTHON.parent.exists() else None)
+    def venv_python_version():
+        return "3.11" if course.PYTHON.parent.exists() else None
+
+    monkeypatch.setattr(course, "run_with_progress", run_with_progress)
+    monkeypatch.setattr(course, "venv_python_version", venv_python_version)
     return state
 
 
 @pytest.fixture
-def called(course, monkeypatch):
-    """Replaces setup and the program that a command ends in; returns what was called."""
+def calls(course, monkeypatch):
+    """Replaces the programs that commands end in; lists what was called."""
     calls = []
 
-    def call(command, env=None, patience=20):
-        calls.append(([str(part) for part in command], env or {}))
+    def run_program(command, env=None, grace_seconds=20):
+        calls.append(SimpleNamespace(command=[str(part) for part in command], env=env))
         return 7
 
-    monkeypatch.setattr(course, "setup", lambda torch_index="": None)
-    monkeypatch.setattr(course, "call", call)
+    monkeypatch.setattr(course, "setup", lambda torch_index: None)
+    monkeypatch.setattr(course, "run_program", run_program)
     return calls
-
-
-def start(course, *arguments, cwd=None):
-    """Run course.py as its users do."""
-    return subprocess.run(
-        [sys.executable, str(course.ROOT / "course.py"), *arguments],
-        cwd=cwd,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=300,
-    )
-
-
-def write_notebook(path, *cells):
-    notebook = new_notebook(cells=[new_markdown_cell("A lesson.")])
-    for number, (source, printed) in enumerate(cells, 1):
-        cell = new_code_cell(source, execution_count=number)
-        if printed:
-            cell.outputs = [new_output("stream", name="stdout", text=printed)]
-        notebook.cells.append(cell)
-    nbformat.write(notebook, path)
-
-
-def borrow_environment(course):
-    """A real .venv, complete as far as course.py can tell, with the packages of this Python."""
-    venv.create(course.VENV, with_pip=False, symlinks=sys.platform != "win32")
-    here = next(course.VENV.glob("[Ll]ib*/**/site-packages"))
-    packages = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-    (here / "borrowed.pth").write_text("\n".join(packages), "utf-8")
-    course.STAMP.write_text(course.json.dumps(course.new_stamp(course.probe(), "")), "utf-8")
 
 
 # ------------------------------------------------------------------------ which Python
@@ -129,302 +99,308 @@ def test_other_pythons_are_refused_in_one_sentence(course, monkeypatch, capsys, 
     with monkeypatch.context() as patch:
         patch.setattr(sys, "version_info", version)
         code = course.main(["setup"])
-    told = capsys.readouterr().err
+    message = capsys.readouterr().err
     assert code == 1
-    assert "Python 3.10 to 3.13" in told
-    assert f"this is Python {version[0]}.{version[1]}" in told
-    assert told.count("\n") == 1
+    assert "Python 3.10 to 3.13" in message
+    assert f"this is Python {version[0]}.{version[1]}" in message
+    assert message.count("\n") == 1
     assert not course.VENV.exists()
 
 
 def test_accepts_the_pythons_of_pyproject(course):
-    (line,) = re.findall(
-        r'^requires-python = "(.*)"', (SOURCE / "pyproject.toml").read_text(), re.M
-    )
+    text = (SOURCE / "pyproject.toml").read_text("utf-8")
+    supported = SpecifierSet(re.search(r'^requires-python = "(.*)"', text, re.MULTILINE).group(1))
     for minor in range(6, 20):
-        if SpecifierSet(line).contains(f"3.{minor}.0"):
+        if supported.contains(f"3.{minor}.0"):
             course.check_python((3, minor, 0))
         else:
-            with pytest.raises(course.Problem):
+            with pytest.raises(course.CourseError):
                 course.check_python((3, minor, 0))
 
 
 def test_missing_venv_module_names_the_debian_package(course, installer, monkeypatch, capsys):
-    real = importlib.util.find_spec
+    find_spec = importlib.util.find_spec
     monkeypatch.setattr(
-        course.importlib.util, "find_spec", lambda name: None if name == "ensurepip" else real(name)
+        importlib.util, "find_spec", lambda name: None if name == "ensurepip" else find_spec(name)
     )
     assert course.main(["setup"]) == 1
     assert "python3-venv" in capsys.readouterr().err
-    assert installer.asked == []
+    assert installer.steps == []
 
 
 # ---------------------------------------------------------------------- what went wrong
 
 
-@pytest.mark.parametrize(
-    ("output", "words"),
-    [
-        (NO_NETWORK, "No connection"),
-        (NO_NETWORK_WINDOWS, "No connection"),
-        (DISK_FULL, "disk is full"),
-        (READ_ONLY, "Cannot write"),
-        (NO_WHEEL, "torch==2.13.0"),
-    ],
-)
-def test_failed_installation_is_explained_in_one_sentence(course, output, words):
+@pytest.mark.parametrize("output", FAILURES)
+def test_failed_installation_is_explained_in_one_sentence(course, output):
     script = f"print({output!r}); raise SystemExit(1)"
-    with pytest.raises(course.Problem, match=words) as problem:
-        course.quietly([sys.executable, "-c", script])
-    assert "\n" not in str(problem.value)
+    with pytest.raises(course.CourseError, match=re.escape(FAILURES[output])) as error:
+        course.run_with_progress([sys.executable, "-c", script])
+    assert "\n" not in str(error.value)
+    assert "{" not in str(error.value)
 
 
 def test_unknown_failure_shows_what_pip_said(course, capsys):
-    with pytest.raises(course.Problem, match="error above"):
-        course.quietly([sys.executable, "-c", "raise SystemExit('out of cheese')"])
+    with pytest.raises(course.CourseError, match="error above"):
+        course.run_with_progress([sys.executable, "-c", "raise SystemExit('out of cheese')"])
     assert "out of cheese" in capsys.readouterr().err
 
 
 def test_folder_that_is_not_writable_is_named(course, installer, monkeypatch, capsys):
-    def refuse(torch_index, old):
+    def refuse(torch_index, old_stamp):
         raise PermissionError(13, "Permission denied", str(course.STAMP))
 
     monkeypatch.setattr(course, "install", refuse)
     assert course.main(["setup"]) == 1
-    assert str(course.ROOT) in capsys.readouterr().err
+    assert f"Cannot write to {course.ROOT}" in capsys.readouterr().err
 
 
-# --------------------------------------------------------------------------- the environment
+# ------------------------------------------------------------------------- installation
 
 
-def test_second_setup_starts_nothing(course, installer):
+def append(path):
+    with path.open("a", encoding="utf-8") as file:
+        file.write("# changed\n")
+
+
+def change_stamp(course, **facts):
+    course.STAMP.write_text(json.dumps(dict(course.read_stamp(), **facts)), "utf-8")
+
+
+# what happened since the last installation; whether pip runs, and whether on a new .venv
+SINCE = {
+    "nothing": (lambda course: None, False, False),
+    "constraints changed": (lambda course: append(course.ROOT / "constraints.txt"), True, False),
+    "pyproject changed": (lambda course: append(course.ROOT / "pyproject.toml"), True, False),
+    "folder moved": (lambda course: change_stamp(course, root="/elsewhere"), True, False),
+    "another Python": (lambda course: change_stamp(course, python="3.10"), True, True),
+    "another torch": (lambda course: os.environ.update(GRU_TORCH_INDEX=INDEX), True, True),
+    "python gone": (lambda course: shutil.rmtree(course.PYTHON.parent), True, True),
+    "incomplete": (lambda course: course.STAMP.unlink(), True, True),
+    "stamp damaged": (lambda course: course.STAMP.write_text("{"), True, True),
+}
+
+
+@pytest.mark.parametrize("since", SINCE)
+def test_setup_installs_what_is_needed_and_then_nothing(course, installer, monkeypatch, since):
+    change, installs, creates = SINCE[since]
+    monkeypatch.setenv("GRU_TORCH_INDEX", "")
+    assert course.main(["setup"]) == 0
+    installer.steps.clear()
+    change(course)
+    assert course.main(["setup"]) == 0
+    assert any("pip" in step for step in installer.steps) is installs
+    assert any("venv" in step and "--clear" in step for step in installer.steps) is creates
+    installer.steps.clear()
+    assert course.main(["setup"]) == 0
+    assert installer.steps == []
+
+
+def test_setup_installs_the_pinned_versions_and_turns_off_the_news(course, installer):
     course.setup()
-    assert installer.asked
-    installer.asked.clear()
-    course.setup()
-    assert installer.asked == []
-
-
-def test_setup_installs_the_pinned_versions_and_quietens_jupyterlab(course, installer):
-    course.setup()
-    *_, last = installer.asked
+    *_, last = installer.steps
     assert last[-2:] == ["-e", ".[lab,test]"]
-    assert all("constraints.txt" in command for command in installer.asked if "pip" in command)
+    assert all("constraints.txt" in step for step in installer.steps if "pip" in step)
     overrides = course.VENV / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
     assert '"fetchNews": "false"' in overrides.read_text("utf-8")
 
 
-def test_changed_constraints_are_installed_without_starting_anew(course, installer):
-    course.setup()
-    installer.asked.clear()
-    with (course.ROOT / "constraints.txt").open("a") as file:
-        file.write("wheel==1.0\n")
-    course.setup()
-    assert installer.asked
-    assert not any("venv" in command for command in installer.asked)
-    installer.asked.clear()
-    course.setup()
-    assert installer.asked == []
-
-
-def test_moved_project_is_installed_again(course, installer, monkeypatch):
-    course.setup()
-    moved = load(course.ROOT.rename(course.ROOT.parent / "moved"))
-    monkeypatch.setattr(moved, "quietly", course.quietly)
-    monkeypatch.setattr(moved, "probe", lambda: "3.11")
-    installer.asked.clear()
-    moved.setup()
-    assert installer.asked
-    assert not any("venv" in command for command in installer.asked)
-
-
-def test_failed_installation_leaves_no_stamp_and_is_redone(course, installer):
-    installer.problem = "No connection"
-    with pytest.raises(course.Problem):
+@pytest.mark.parametrize("torch_index", ["", INDEX])
+def test_failed_installation_leaves_no_stamp_and_is_repeated(course, installer, torch_index):
+    if torch_index:  # another PyTorch needs a new .venv
         course.setup()
+        installer.steps.clear()
+    installer.error = "No connection"
+    with pytest.raises(course.CourseError):
+        course.setup(torch_index)
+    assert "--clear" in installer.steps[0]
     assert course.read_stamp() == {}
-    installer.problem = None
-    installer.asked.clear()
-    course.setup()
-    assert "--clear" in installer.asked[0]
-    assert course.read_stamp()["python"] == "3.11"
-
-
-def test_environment_whose_python_does_not_start_is_made_anew(course, installer):
-    course.setup()
-    shutil.rmtree(course.PYTHON.parent)
-    installer.asked.clear()
-    course.setup()
-    assert "--clear" in installer.asked[0]
-
-
-def test_probe_notices_a_python_that_does_not_start(course):
-    assert course.probe() is None
-    borrow_environment(course)
-    assert course.probe() == f"{sys.version_info[0]}.{sys.version_info[1]}"
+    installer.error = None
+    installer.steps.clear()
+    course.setup(torch_index)
+    assert "--clear" in installer.steps[0]
+    assert course.read_stamp()["torch_index"] == torch_index
 
 
 def test_failed_update_keeps_the_lab_open_and_stays_out_of_date(
     course, installer, monkeypatch, capsys
 ):
     course.setup()
-    with (course.ROOT / "constraints.txt").open("a") as file:
-        file.write("wheel==1.0\n")
-    installer.problem = "No connection"
-    monkeypatch.setattr(course, "call", lambda command, **options: 0)
+    append(course.ROOT / "constraints.txt")
+    installer.error = "No connection"
+    monkeypatch.setattr(course, "run_program", lambda command, **options: 0)
     assert course.main(["lab"]) == 0
     assert "installed before" in capsys.readouterr().err
     assert course.main(["test"]) == 1
-    installer.problem = None
-    installer.asked.clear()
+    installer.error = None
+    installer.steps.clear()
     course.setup()
-    assert installer.asked
+    assert installer.steps
 
 
 @pytest.mark.parametrize(
-    "line",
-    [
-        ["--torch-index", "https://torch.example/cpu", "setup"],
-        ["setup", "--torch-index=https://torch.example/cpu"],
-    ],
+    "line", [["--torch-index", INDEX, "setup"], ["setup", f"--torch-index={INDEX}"], ["setup"]]
 )
-def test_torch_index_is_used_for_torch_alone_and_first(course, installer, line):
+def test_torch_index_is_used_for_torch_alone_and_remembered(course, installer, monkeypatch, line):
+    if line == ["setup"]:
+        monkeypatch.setenv("GRU_TORCH_INDEX", INDEX)
     assert course.main(line) == 0
-    pip = [command for command in installer.asked if "pip" in command]
-    torch = next(i for i, command in enumerate(pip) if "https://torch.example/cpu" in command)
-    everything = next(i for i, command in enumerate(pip) if ".[lab,test]" in command)
+    pip = [step for step in installer.steps if "pip" in step]
+    torch = next(i for i, step in enumerate(pip) if INDEX in step)
+    everything = next(i for i, step in enumerate(pip) if ".[lab,test]" in step)
     assert torch < everything
     assert "--no-deps" in pip[torch]
-    assert pip[torch][-3:] == ["--index-url", "https://torch.example/cpu", "torch"]
-    assert sum("--index-url" in command for command in pip) == 1
-
-
-def test_torch_index_from_the_environment_is_remembered(course, installer, monkeypatch):
-    monkeypatch.setenv("GRU_TORCH_INDEX", "https://torch.example/cpu")
+    assert pip[torch][-3:] == ["--index-url", INDEX, "torch"]
+    assert sum("--index-url" in step for step in pip) == 1
+    monkeypatch.delenv("GRU_TORCH_INDEX", raising=False)
+    installer.steps.clear()
     assert course.main(["setup"]) == 0
-    assert any("--index-url" in command for command in installer.asked)
-    monkeypatch.delenv("GRU_TORCH_INDEX")
-    installer.asked.clear()
-    assert course.main(["setup"]) == 0
-    assert installer.asked == []
+    assert installer.steps == []
 
 
-def test_another_torch_index_starts_anew(course, installer):
-    course.setup()
-    installer.asked.clear()
-    installer.problem = "No connection"
-    with pytest.raises(course.Problem):
-        course.setup("https://torch.example/cpu")
-    assert "--clear" in installer.asked[0]
-    assert course.read_stamp() == {}
+# ----------------------------------------------------------------------------- commands
 
 
-# ------------------------------------------------------------------------- command lines
+@pytest.mark.parametrize(
+    ("line", "module", "options"),
+    [
+        (["lab", "--no-browser", "--port", "9000"], "jupyterlab", "--no-browser --port 9000"),
+        (["run", "--write", "01.ipynb"], "gru_helpers.studies.run_notebooks", "--write 01.ipynb"),
+        (["bench", "--quick"], "gru_helpers.studies.bench", "--quick"),
+        (["speedrun", "--seeds", "1"], "gru_helpers.studies.speedrun", "--seeds 1"),
+        (["checkpoint"], "gru_helpers.studies.train_pretrained", ""),
+        (["test", "-x", "-k", "a or b"], "pytest", "-x -k a or b"),
+    ],
+)
+def test_commands_set_up_and_pass_their_options_on(
+    course, calls, monkeypatch, line, module, options
+):
+    asked = []
+    monkeypatch.setattr(course, "setup", asked.append)
+    assert course.main(["--torch-index", INDEX, *line]) == 7
+    (call,) = calls
+    assert asked == [INDEX]
+    assert call.command[:3] == [str(course.PYTHON), "-m", module]
+    assert " ".join(call.command[3:]).endswith(options)
 
 
-def test_lab_opens_the_notebooks_and_passes_options_on(course, called):
-    assert course.main(["lab", "--no-browser", "--port", "9000"]) == 7
-    ((command, _),) = called
-    assert command[:3] == [str(course.PYTHON), "-m", "jupyterlab"]
-    assert f"--ServerApp.root_dir={course.NOTEBOOKS}" in command
-    assert command[-3:] == ["--no-browser", "--port", "9000"]
+@pytest.mark.parametrize(("user", "expected"), [(0, True), (1000, False)])
+def test_lab_opens_the_notebooks_also_for_root(course, calls, monkeypatch, user, expected):
+    monkeypatch.setattr(os, "geteuid", lambda: user, raising=False)
+    course.main(["lab"])
+    assert f"--ServerApp.root_dir={course.ROOT / 'notebooks'}" in calls[0].command
+    assert ("--allow-root" in calls[0].command) is expected
 
 
-@pytest.mark.parametrize(("user", "told"), [(0, True), (1000, False)])
-def test_lab_starts_for_root_too(course, called, monkeypatch, user, told):
-    monkeypatch.setattr(course.os, "geteuid", lambda: user, raising=False)
-    course.main(["lab", "--no-browser"])
-    assert ("--allow-root" in called[0][0]) is told
-
-
-def test_test_runs_everything_on_two_workers_with_one_thread_each(course, called, monkeypatch):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert course.main(["test", "-k", "gates", "-x"]) == 7
-    ((command, env),) = called
-    assert command[3:5] == ["--nbval", "--nbval-current-env"]
-    assert command[5:] == [*course.PARALLEL, "notebooks", "tests", "-k", "gates", "-x"]
-    assert env["OMP_NUM_THREADS"] == env["MKL_NUM_THREADS"] == "1"
-
-
-@pytest.mark.parametrize("options", [["-n", "0"], ["-n0"], ["--numprocesses=0"], ["--pdb"]])
-def test_test_can_be_told_to_use_one_process(course, called, monkeypatch, options):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+@pytest.mark.parametrize(
+    ("options", "parallel"),
+    [
+        (["-k", "gates", "-x"], True),
+        (["-k", "tests"], True),  # the name of a folder too
+        (["-n", "0"], True),  # pytest takes the last -n
+        (["--pdb"], False),
+        (["-s"], False),
+    ],
+)
+def test_test_runs_everything_with_one_thread_each(course, calls, options, parallel):
     course.main(["test", *options])
-    ((command, env),) = called
-    assert not set(course.PARALLEL) & {"2", "loadfile"} & set(command)
-    assert "OMP_NUM_THREADS" not in env
+    (call,) = calls
+    workers = course.PARALLEL if parallel else []
+    expected = ["--nbval", "--nbval-current-env", *workers, "notebooks", "tests", *options]
+    assert call.command[3:] == expected
+    assert call.env["OMP_NUM_THREADS"] == call.env["MKL_NUM_THREADS"] == "1"
 
 
 @pytest.mark.parametrize("suffix", ["", "::test_one"])
-def test_test_with_a_path_runs_only_that(course, called, monkeypatch, suffix):
+def test_paths_may_be_seen_from_the_folder_of_the_user(course, calls, monkeypatch, suffix):
     path = course.ROOT / "tests" / "test_tiny.py"
     path.touch()
     monkeypatch.chdir(path.parent)
-    for named in (f"test_tiny.py{suffix}", f"tests/test_tiny.py{suffix}", f"{path}{suffix}"):
-        called.clear()
-        course.main(["test", "-q", named])
-        ((command, _),) = called
-        assert {"tests", "notebooks", *course.PARALLEL}.isdisjoint(command)
-        found, _, rest = command[-1].partition("::")
-        assert (course.ROOT / found).resolve() == path.resolve()
-        assert rest == suffix[2:]
+    for name in ("test_tiny.py", "tests/test_tiny.py", path):
+        calls.clear()
+        course.main(["test", "-q", f"{name}{suffix}"])
+        expected = ["--nbval", "--nbval-current-env", "-q", f"{path.resolve()}{suffix}"]
+        assert calls[0].command[3:] == expected
+        course.main(["run", str(name)])
+        assert calls[1].command[3:] == [str(path.resolve())]
 
 
-def test_test_uses_a_sanitize_file_if_there_is_one(course, called):
-    course.main(["test"])
-    (course.ROOT / "tests" / "nbval_sanitize.cfg").touch()
-    course.main(["test"])
-    assert ["--nbval-sanitize-with" in command for command, _ in called] == [False, True]
+@pytest.mark.parametrize(("workflows", "actionlint"), [(0, 1), (1, 0), (1, 1)])
+@pytest.mark.parametrize("failing", ["", "ruff", "mypy"])
+def test_lint_runs_every_check(course, calls, monkeypatch, capsys, failing, workflows, actionlint):
+    def run_program(command):
+        run.append(" ".join(command))
+        return int(command[0] == failing)
+
+    def which(name, path):
+        return name if actionlint or name != "actionlint" else None
+
+    run = []
+    monkeypatch.setattr(course, "run_program", run_program)
+    monkeypatch.setattr(shutil, "which", which)
+    if workflows:
+        (course.ROOT / ".github" / "workflows").mkdir(parents=True)
+    assert course.main(["lint"]) == (1 if failing else 0)
+    zizmor = ["zizmor --offline .github/workflows"] * workflows
+    last = ["actionlint"] * (workflows and actionlint)
+    assert run == ["ruff check", "ruff format --check", "lint-imports", "mypy", *zizmor, *last]
+    output = capsys.readouterr()
+    assert ("actionlint is not installed" in output.out) is bool(workflows and not actionlint)
+    failed = {"": "", "ruff": "Failed: ruff check, ruff format\n", "mypy": "Failed: mypy\n"}
+    assert output.err == failed[failing]
 
 
-def test_lint_checks_and_fix_mends(course, called):
-    assert course.main(["lint"]) == 7
-    assert course.main(["lint", "--fix"]) == 7
-    check, formatted, fix, mended = [command[3:] for command, _ in called]
-    assert check == ["check", "."]
-    assert formatted == ["format", "--check", "."]
-    assert fix == ["check", "--fix", "."]
-    assert mended == ["format", "."]
+def test_lint_with_fix_or_paths(course, calls, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name, path: name)
+    monkeypatch.chdir(course.ROOT)
+    course.main(["lint", "--fix", "course.py"])
+    assert [" ".join(call.command) for call in calls] == [
+        f"ruff check --fix {course.ROOT / 'course.py'}",
+        f"ruff format {course.ROOT / 'course.py'}",
+    ]
 
 
-def test_checkpoint_trains_the_models_again(course, called):
-    assert course.main(["checkpoint"]) == 7
-    ((command, _),) = called
-    assert command == [str(course.PYTHON), "-m", "gru_helpers.pretrained"]
+def test_clean_names_and_removes_only_what_the_script_made(course, capsys):
+    folders = [course.VENV, course.ROOT / "build"]
+    for folder in folders:
+        folder.mkdir()
+    notebook = course.ROOT / "notebooks" / "mine.ipynb"
+    notebook.touch()
+    assert course.main(["clean"]) == 0
+    assert capsys.readouterr().out.splitlines() == [f"Removing {folder}" for folder in folders]
+    assert not any(folder.exists() for folder in folders)
+    assert notebook.exists()
 
 
-@pytest.mark.parametrize("line", [["checkpoint", "--fast"], ["checkpoint", "gru"]])
-def test_checkpoint_refuses_options_before_it_trains(course, called, line, capsys):
-    assert course.main(line) == 2
-    assert f"checkpoint has no option {line[1]}" in capsys.readouterr().err
-    assert called == []
+def test_a_relative_mirror_is_made_absolute(course, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for mirror, expected in [("stick", str(tmp_path / "stick")), ("http://server/data",) * 2]:
+        monkeypatch.setenv("GRU_DATA_MIRROR", mirror)
+        assert course.environment()["GRU_DATA_MIRROR"] == expected
 
 
-@pytest.mark.parametrize("torch_index", [[], ["--torch-index", "https://torch.example/cpu"]])
-def test_checkpoint_sets_up_first(course, called, monkeypatch, torch_index):
-    asked = []
-    monkeypatch.setattr(course, "setup", asked.append)
-    assert course.main([*torch_index, "checkpoint"]) == 7
-    assert asked == [torch_index[1] if torch_index else ""]
+# ------------------------------------------------------------------------ command lines
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        (["fly"], "no command fly"),
-        (["--no-browser"], "no command --no-browser"),
-        (["setup", "--now"], "no option --now"),
-        (["checkpoint", "--fast"], "checkpoint has no option --fast"),
-        (["checkpoint", "gru"], "checkpoint has no option gru"),
-        (["run", "nowhere.ipynb"], "no notebook nowhere.ipynb"),
-        (["run", "--timeout", "soon"], "number of seconds"),
-        (["run", "--fast"], "no option --fast"),
-        (["setup", "--torch-index"], "address"),
-        ([], "usage"),
+        ("", "usage: python3 course.py"),
+        ("fly", "invalid choice: 'fly'"),
+        ("--no-browser", "required: COMMAND"),
+        ("setup --now", "setup takes no option --now"),
+        ("clean build", "clean takes no option build"),
+        ("checkpoint --fast", "checkpoint takes no option --fast"),
+        ("checkpoint gru", "checkpoint takes no option gru"),
+        ("setup --torch-index", "argument --torch-index: expected one argument"),
     ],
 )
-def test_misuse_is_told_on_stderr_and_exits_with_2(course, line, words):
-    done = start(course, *line)
+def test_usage_errors_go_to_stderr_and_exit_with_2(course, line, words):
+    done = subprocess.run(
+        [sys.executable, str(course.ROOT / "course.py"), *line.split()],
+        capture_output=True,
+        encoding="utf-8",
+    )
     assert done.returncode == 2
     assert words in done.stderr
     assert done.stdout == ""
@@ -432,110 +408,87 @@ def test_misuse_is_told_on_stderr_and_exits_with_2(course, line, words):
     assert not course.VENV.exists()
 
 
-COMMANDS = ["", "lab", "test", "run", "lint", "bench", "speedrun", "checkpoint", "setup", "clean"]
-
-
-def test_every_command_is_listed(course):
-    assert [*course.COMMANDS] == COMMANDS[1:]
-    for command in course.COMMANDS:
-        assert re.search(rf"^  {command} +\w", course.USAGE, re.MULTILINE)
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_at_every_level(course, command):
-    done = start(course, *([command] if command else []), "--help")
-    assert done.returncode == 0
-    assert done.stdout.startswith("usage: python3 course.py")
-    assert "--torch-index" in done.stdout or command
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_at_every_level_needs_no_setup(course, capsys, command):
+    with pytest.raises(SystemExit) as exit_:
+        course.main([*command.split(), "--help"])
+    output = capsys.readouterr().out
+    assert exit_.value.code == 0
+    assert output.startswith(f"usage: python3 course.py {command}")
+    assert "--torch-index" in output
     assert not course.VENV.exists()
+    if not command:
+        assert re.findall(r"^    (\w+)  ", output, re.MULTILINE) == COMMANDS
 
 
-def test_clean_names_and_removes_only_what_the_script_made(course):
-    for folder in (course.VENV, course.BUILD):
-        folder.mkdir()
-    (course.NOTEBOOKS / "mine.ipynb").touch()
-    done = start(course, "clean")
-    assert done.returncode == 0
-    assert str(course.VENV) in done.stdout
-    assert str(course.BUILD) in done.stdout
-    assert not course.VENV.exists()
-    assert not course.BUILD.exists()
-    assert (course.NOTEBOOKS / "mine.ipynb").exists()
-
-
-def test_ctrl_c_ends_quietly(course, called, monkeypatch, capsys):
-    def interrupt(torch_index=""):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(course, "setup", interrupt)
-    assert course.main(["lab"]) == 130
-    assert capsys.readouterr().err == ""
+@pytest.mark.parametrize("command", ["run", "bench", "speedrun"])
+def test_once_set_up_the_programs_list_their_options(course, installer, monkeypatch, command):
+    course.setup()
+    commands = []
+    monkeypatch.setattr(course, "run_program", lambda command: commands.append(command) or 0)
+    assert course.main([command, "--help"]) == 0
+    assert commands[0][-1] == "--help"
 
 
 # ----------------------------------------------------------------------- whole commands
 
 
-def test_run_executes_every_notebook_and_names_the_cell_that_fails(course):
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to a group")
+@pytest.mark.parametrize("handler", ["SIG_DFL", "SIG_IGN"])
+def test_ctrl_c_ends_quietly_even_if_the_program_ignores_it(course, handler):
+    program = (
+        f"import signal, time; signal.signal(signal.SIGINT, signal.{handler}); "
+        "print('ready', flush=True); time.sleep(600)"
+    )
+    script = (
+        "import course, sys\n"
+        f"command = [sys.executable, '-c', {program!r}]\n"
+        "course.setup = lambda torch_index: course.run_program(command, grace_seconds=0.1)\n"
+        "sys.exit(course.main(['setup']))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=course.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 130
+
+
+def borrow_environment(course):
+    """A real .venv, complete as far as course.py can tell, with the packages of this Python."""
+    venv.create(course.VENV, with_pip=False, symlinks=sys.platform != "win32")
+    here = next(course.VENV.glob("[Ll]ib*/**/site-packages"))
+    packages = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    (here / "borrowed.pth").write_text("\n".join(packages), "utf-8")
+    stamp = course.current_stamp(course.venv_python_version(), "")
+    course.STAMP.write_text(json.dumps(stamp), "utf-8")
+
+
+def test_version_of_the_python_in_venv(course):
+    assert course.venv_python_version() is None
     borrow_environment(course)
-    good, bad = course.NOTEBOOKS / "01_good.ipynb", course.NOTEBOOKS / "02_bad.ipynb"
-    here = "from pathlib import Path\nassert Path('01_good.ipynb').exists()"
-    write_notebook(good, (here, ""), ("print(6 * 7)", ""))
-    write_notebook(bad, ("x = 1", ""), ("", ""), ("x / 0", ""), ("print('not reached')", ""))
-    write_notebook(course.NOTEBOOKS / "solutions" / "03_last.ipynb", ("print('after')", ""))
-    before = good.read_bytes()
-
-    done = start(course, "run")
-    assert done.returncode == 1, done.stderr
-    assert "02_bad: cell [2] stopped with ZeroDivisionError: division by zero" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert re.search(r"^01_good +\d+\.\d\d$", done.stdout, re.MULTILINE)
-    assert re.search(r"^02_bad +\d+\.\d\d  FAILED$", done.stdout, re.MULTILINE)
-    assert good.read_bytes() == before
-    made = nbformat.read(course.BUILD / "notebooks" / "01_good.ipynb", as_version=4)
-    assert made.cells[-1].outputs[0].text == "42\n"
-    assert (course.BUILD / "notebooks" / "solutions" / "03_last.ipynb").exists()
-
-    done = start(course, "run", "--timeout", "60", "01_good.ipynb", cwd=course.NOTEBOOKS)
-    assert done.returncode == 0, done.stderr
-    assert "02_bad" not in done.stdout
+    assert course.venv_python_version() == course.dotted(sys.version_info)
 
 
-def test_run_write_puts_back_what_ran_to_its_end_and_tidies_it(course):
-    borrow_environment(course)
-    good, bad = course.NOTEBOOKS / "01_good.ipynb", course.NOTEBOOKS / "02_bad.ipynb"
-    write_notebook(good, ("print(6 * 7)", "41\n"))
-    write_notebook(bad, ("print('lost')", "kept\n"), ("x / 0", ""))
-    unwanted = nbformat.read(good, as_version=4)
-    unwanted.metadata["widgets"] = {"state": {}}
-    unwanted.cells[1].metadata = {"tags": ["nbval-ignore-output"], "scrolled": True}
-    nbformat.write(unwanted, good)
-    before = bad.read_bytes()
-
-    assert start(course, "run", "--write").returncode == 1
-    made = nbformat.read(good, as_version=4)
-    assert made.cells[1].outputs[0].text == "42\n"
-    assert made.cells[1].metadata == {"tags": ["nbval-ignore-output"]}
-    assert sorted(made.metadata) == ["kernelspec", "language_info"]
-    assert bad.read_bytes() == before
-
-
-def test_test_compares_notebooks_and_returns_the_exit_code_of_pytest(course):
+def test_test_compares_notebooks_in_two_processes(course):
     borrow_environment(course)
     (course.ROOT / "tests" / "test_tiny.py").write_text("def test_tiny():\n    pass\n")
-    for name in ("01_one", "02_two"):
-        write_notebook(course.NOTEBOOKS / f"{name}.ipynb", ("x = 1", ""), ("print(x + 1)", "2\n"))
-    done = start(course, "test", "-p", "no:cacheprovider")
-    assert done.returncode == 0, done.stdout
-    assert "5 passed" in done.stdout
-    write_notebook(course.NOTEBOOKS / "02_two.ipynb", ("print(1 + 1)", "3\n"))
-    done = start(course, "test", "notebooks/02_two.ipynb", "-p", "no:cacheprovider")
-    assert done.returncode == 1
-    assert "1 failed" in done.stdout
-
-
-def test_a_relative_mirror_is_made_absolute(course, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GRU_DATA_MIRROR", "stick")
-    assert course.environment()["GRU_DATA_MIRROR"] == str(tmp_path / "stick")
-    monkeypatch.setenv("GRU_DATA_MIRROR", "http://server/data")
-    assert course.environment()["GRU_DATA_MIRROR"] == "http://server/data"
+    for name, printed in [("01_right", "2\n"), ("02_wrong", "3\n")]:
+        output = new_output("stream", name="stdout", text=printed)
+        cell = new_code_cell("print(1 + 1)", execution_count=1, outputs=[output])
+        nbformat.write(new_notebook(cells=[cell]), course.ROOT / "notebooks" / f"{name}.ipynb")
+    done = subprocess.run(
+        [sys.executable, str(course.ROOT / "course.py"), "test", "-p", "no:cacheprovider"],
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 1, done.stderr
+    assert "2 workers" in done.stdout
+    assert "1 failed, 2 passed" in done.stdout
+    assert re.search("^FAILED notebooks/02_wrong.ipynb", done.stdout, re.MULTILINE)

@@ -1,40 +1,39 @@
-"""Gates traced and held by force, against a reference that shares no code with the package."""
+"""Gates traced and clamped, against a reference that shares no code with the package."""
 
+import functools
 import math
-import re
-import time
 
 import numpy as np
 import pytest
+import reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference import array, refused
 from torch import nn
 
 from gru_helpers import (
-    PARAM_NAMES,
-    Force,
+    Clamp,
     RNNModel,
     RNNModelScratch,
     Vocab,
+    clamp_gates,
+    continue_text,
     evaluate_perplexity,
-    force_gates,
     get_params,
     gru,
     gru_switched,
     half_lives,
     init_gru_state,
-    load_pretrained,
     predict,
     trace_gates,
-    write_on,
 )
 from gru_helpers.gates import (
     GATES,
     ORDERS,
     check_traceable,
     correlations,
-    own_derivatives,
+    self_sensitivity,
     state_jacobians,
     text_features,
     trace_minibatch,
@@ -45,24 +44,17 @@ CPU = torch.device("cpu")
 KINDS = ("before", "after", "nn.GRU")
 TEXT = "the time traveller smiled at us"
 LETTERS = "abcdef"
-ENGLISH = Vocab("abcdefghijklmnopqrstuvwxyz ")
+START = torch.linspace(-0.9, 0.9, 6, dtype=torch.float64)
 
 
 # --- models with weights of a size that makes a difference --------------------------------------
 
 
-def after_form(inputs, state, params):
-    """``gru_switched`` with the reset gate after the matrix product."""
-    return gru_switched(inputs, state, params, reset="after")
-
-
-def write_form(inputs, state, params):
-    """``gru_switched`` with z = 1 for writing."""
-    return gru_switched(inputs, state, params, z_means="write")
-
-
 def build(kind, hiddens=6, vocab_size=28, seed=0, scale=0.7, dtype=torch.float64):
-    """A scratch model that resets before or after the product, or one around ``nn.GRU``."""
+    """A scratch model that resets before or after the product, or one around ``nn.GRU``.
+
+    ``"write"`` is a scratch model in which z = 1 writes, which cannot be traced.
+    """
     rng = torch.Generator().manual_seed(seed)
 
     def draw(shape):
@@ -74,7 +66,11 @@ def build(kind, hiddens=6, vocab_size=28, seed=0, scale=0.7, dtype=torch.float64
             for param in model.parameters():
                 param.copy_(draw(param.shape))
         return model
-    forward_fn = {"before": gru, "after": after_form, "write": write_form}[kind]
+    forward_fn = {
+        "before": gru,
+        "after": functools.partial(gru_switched, reset_after=True),
+        "write": functools.partial(gru_switched, z_keeps=False),
+    }[kind]
     model = RNNModelScratch(vocab_size, hiddens, CPU, get_params, init_gru_state, forward_fn)
     shapes = [p.shape for p in model.params] + [(hiddens,)] * (kind == "after")
     model.params = [draw(shape).requires_grad_(True) for shape in shapes]
@@ -87,68 +83,26 @@ def any_model(request):
     return build(request.param)
 
 
-# --- the reference: numpy, one character at a time ----------------------------------------------
-
-
-def array(tensor):
-    """The numbers of a tensor, float64."""
-    return tensor.detach().numpy().astype(np.float64)
-
-
 def weights(model):
     """Weights by name, read here from the layer where there is one: its rows are r, z, n."""
     if not isinstance(model, RNNModel):
-        return {n: array(p) for n, p in zip((*PARAM_NAMES, "b_hn"), model.params, strict=False)}
-    layer, n = model.rnn, model.num_hiddens
-    W_x, W_h = array(layer.weight_ih_l0), array(layer.weight_hh_l0)
-    b_x, b_h = array(layer.bias_ih_l0), array(layer.bias_hh_l0)
-    r, z, c = slice(0, n), slice(n, 2 * n), slice(2 * n, 3 * n)
-    return {
-        "W_xz": W_x[z].T, "W_hz": W_h[z].T, "b_z": b_x[z] + b_h[z],
-        "W_xr": W_x[r].T, "W_hr": W_h[r].T, "b_r": b_x[r] + b_h[r],
-        "W_xh": W_x[c].T, "W_hh": W_h[c].T, "b_h": b_x[c], "b_hn": b_h[c],
-        "W_hq": array(model.linear.weight).T, "b_q": array(model.linear.bias),
-    }  # fmt: skip
+        return reference.named(model.params)
+    parts = [np.split(array(param), 3) for param in model.rnn.parameters()]
+    (W_xr, W_xz, W_xh), (W_hr, W_hz, W_hh), (b_xr, b_xz, b_h), (b_hr, b_hz, b_hn) = parts
+    found = [W_xz.T, W_hz.T, b_xz + b_hz, W_xr.T, W_hr.T, b_xr + b_hr, W_xh.T, W_hh.T, b_h]
+    found += [array(model.linear.weight).T, array(model.linear.bias), b_hn]
+    return dict(zip(reference.NAMES, found, strict=True))
 
 
-def logistic(a):
-    return 0.5 * (1 + np.tanh(0.5 * a))
-
-
-def put(forces, gate, t, values):
-    """``values``, with those of ``forces`` (gate, value, units, start, stop) in their places."""
-    values = values.copy()
-    for which, value, units, start, stop in forces:
-        if which == gate and start <= t and (stop is None or t < stop):
-            for u in range(len(values)) if units is None else units:
-                values[u] = np.broadcast_to(value, values.shape)[u]
-    return values
-
-
-def reference_step(P, idx, H, forces=(), t=0):
-    """Z, R, H_tilde and the new H after one character."""
-    X = np.zeros(len(P["W_xz"]))
-    X[idx] = 1
-    Z = put(forces, "Z", t, logistic(X @ P["W_xz"] + H @ P["W_hz"] + P["b_z"]))
-    R = put(forces, "R", t, logistic(X @ P["W_xr"] + H @ P["W_hr"] + P["b_r"]))
-    after = "b_hn" in P
-    past = R * (H @ P["W_hh"] + P["b_hn"]) if after else (R * H) @ P["W_hh"]
-    H_tilde = put(forces, "H_tilde", t, np.tanh(X @ P["W_xh"] + past + P["b_h"]))
-    return Z, R, H_tilde, put(forces, "H", t, Z * H + (1 - Z) * H_tilde)
-
-
-def reference(model, ids, forces=(), H=None):
-    """All gates, probabilities and losses by name."""
+def expected_trace(model, ids, clamps=(), H=None):
+    """All gates, probabilities and losses by name, from the reference."""
     P = weights(model)
-    H = np.zeros(len(P["W_hz"])) if H is None else H
-    rows = []
-    for t, idx in enumerate(ids):
-        rows.append(reference_step(P, idx, H, forces, t))
-        H = rows[-1][-1]
-    found = dict(zip(GATES, (np.array(part) for part in zip(*rows, strict=True)), strict=True))
-    scores = found["H"] @ P["W_hq"] + P["b_q"]
-    shares = np.exp(scores - scores.max(axis=1, keepdims=True))
-    found["probabilities"] = shares / shares.sum(axis=1, keepdims=True)
+    inputs = np.eye(len(P["W_xz"]))[ids][:, None]
+    H = np.zeros(len(P["W_hz"])) if H is None else array(H)
+    found = {
+        name: part[:, 0] for name, part in reference.run(P, inputs, H[None], clamps=clamps).items()
+    }
+    found["probabilities"] = reference.softmax(found.pop("logits"))
     chances = [found["probabilities"][t, ids[t + 1]] for t in range(len(ids) - 1)]
     found["losses"] = -np.log(np.array(chances))
     return found
@@ -176,8 +130,6 @@ sizes = {
     "text": st.text(LETTERS, min_size=1, max_size=12),
     "seed": st.integers(0, 10_000),
 }
-# fractions of two, so that a float32 on the way makes no difference
-shares = st.integers(0, 64).map(lambda n: n / 64)
 
 
 def case(kind, hiddens, text, seed, **look):
@@ -190,46 +142,22 @@ def case(kind, hiddens, text, seed, **look):
 # --- tracing ------------------------------------------------------------------------------------
 
 
-@given(**sizes)
-def test_every_gate_is_that_of_the_equations(**sizes):
-    model, vocab, ids = case(**sizes)
+@given(dtype=st.sampled_from([torch.float64, torch.float32]), **sizes)
+def test_every_gate_is_that_of_the_equations(dtype, **sizes):
+    model, vocab, ids = case(**sizes, dtype=dtype)
     trace = trace_gates(model, sizes["text"], vocab)
-    agrees(trace, reference(model, ids))
-    assert trace.Z.dtype == torch.float64
+    agrees(trace, expected_trace(model, ids), 1e-12 if dtype == torch.float64 else 1e-5)
+    assert trace.Z.dtype == trace.losses.dtype == dtype
     assert trace.ids.tolist() == ids
     assert (trace.text, len(trace)) == (sizes["text"], len(ids))
-    assert (trace.force, trace.unforced) == ((), None)
+    assert (trace.clamps, trace.baseline) == ((), None)
 
 
-@settings(max_examples=20)
-@given(**sizes)
-def test_in_single_precision_too(**sizes):
-    model, vocab, ids = case(**sizes, dtype=torch.float32)
-    trace = trace_gates(model, sizes["text"], vocab)
-    agrees(trace, reference(model, ids), 1e-5)
-    assert trace.H.dtype == torch.float32
-
-
-def one_hot(trace, model):
-    return nn.functional.one_hot(trace.ids, model.vocab_size).to(trace.H.dtype)
-
-
-def test_the_states_are_those_that_nn_gru_puts_out(vocab):
-    model = build("nn.GRU")
-    trace = trace_gates(model, TEXT, vocab)
-    outputs, last = model.rnn(one_hot(trace, model)[:, None])
-    assert torch.allclose(trace.H, outputs[:, 0], rtol=0, atol=1e-13)
-    assert torch.allclose(trace.H[-1], last[0, 0], rtol=0, atol=1e-13)
-
-
-def own_logits(model, trace, state=None):
-    state = model.begin_state(1, CPU) if state is None else state
-    return model(trace.ids[None], state)[0].detach()
-
-
-def test_probabilities_and_losses_are_the_models_own(any_model, vocab):
+def test_the_trace_is_what_the_model_puts_out(any_model, vocab):
     trace = trace_gates(any_model, TEXT, vocab)
-    logits = own_logits(any_model, trace)
+    logits, (H,) = any_model(trace.ids[None])
+    logits = logits.detach()
+    assert torch.allclose(trace.H[-1], H.reshape(-1), rtol=0, atol=1e-13)
     assert torch.allclose(trace.probabilities, logits.softmax(dim=-1), rtol=0, atol=1e-13)
     losses = nn.functional.cross_entropy(logits[:-1], trace.ids[1:], reduction="none")
     assert torch.allclose(trace.losses, losses, rtol=0, atol=1e-12)
@@ -238,42 +166,37 @@ def test_probabilities_and_losses_are_the_models_own(any_model, vocab):
     assert trace.perplexity == pytest.approx(math.exp(losses.mean()), rel=1e-12)
 
 
-def test_a_text_of_one_character_has_no_loss(any_model, vocab):
+def test_perplexity_at_its_ends(any_model, vocab):
     trace = trace_gates(any_model, "t", vocab)
-    assert len(trace) == 1
-    assert trace.losses.shape == (0,)
-    assert math.isnan(trace.perplexity)
-    assert trace.probabilities.shape == (1, 28)
-
-
-def test_a_hopeless_model_has_infinite_perplexity(vocab):
-    model = build("before")
+    assert (len(trace), trace.losses.shape, trace.probabilities.shape) == (1, (0,), (1, 28))
+    assert math.isnan(trace.perplexity), "one character has no loss"
     with torch.no_grad():
-        model.params[-1][0] = 1e5
-    assert trace_gates(model, TEXT, vocab).perplexity == math.inf
+        (any_model.linear.bias if isinstance(any_model, RNNModel) else any_model.params[10])[0] = (
+            1e5
+        )
+    assert trace_gates(any_model, TEXT, vocab).perplexity == math.inf
 
 
 def test_nothing_in_the_model_changes(any_model, vocab):
     before = [p.detach().clone() for p in any_model.parameters()]
-    trace = trace_gates(any_model, TEXT, vocab, Force("Z", 0.5))
-    write_on(any_model, trace, vocab, 3, 5)
+    trace = trace_gates(any_model, TEXT, vocab, Clamp("Z", 0.5))
+    continue_text(any_model, trace, vocab, 3, 5)
     state_jacobians(any_model, trace)
     for old, new in zip(before, any_model.parameters(), strict=True):
         assert torch.equal(old, new)
         assert new.requires_grad
         assert new.grad is None
-    assert getattr(any_model, "training", True)
+    assert any_model.training
 
 
 @pytest.mark.parametrize("split", [1, 7, len(TEXT) - 1])
 def test_a_text_can_be_read_in_two_parts(any_model, vocab, split):
     whole = trace_gates(any_model, TEXT, vocab)
-    second = whole.text[split:]
+    second, H = whole.text[split:], whole.H[split - 1]
     assert second[0] != " ", "a space at the beginning would be taken away"
-    states = [whole.H[split - 1], (whole.H[split - 1][None],), [whole.H[split - 1][None, None]]]
-    for state in states:
+    for state in (H, (H[None],), [H[None, None]]):
         part = trace_gates(any_model, second, vocab, state=state)
-        assert torch.equal(part.H_start, whole.H[split - 1])
+        assert torch.equal(part.H_start, H)
         for name in (*GATES, "probabilities"):
             gap = (getattr(part, name) - getattr(whole, name)[split:]).abs().max()
             assert gap <= 1e-14, name
@@ -281,11 +204,12 @@ def test_a_text_can_be_read_in_two_parts(any_model, vocab, split):
 
 def test_the_start_is_zero_unless_a_state_is_given(any_model, vocab):
     plain = trace_gates(any_model, TEXT, vocab)
+    ids = plain.ids.tolist()
     assert not plain.H_start.any()
-    assert same(plain, trace_gates(any_model, TEXT, vocab, state=any_model.begin_state(1, CPU)))
-    start = torch.linspace(-0.9, 0.9, 6, dtype=torch.float64)
-    trace = trace_gates(any_model, TEXT, vocab, state=(start[None],))
-    agrees(trace, reference(any_model, trace.ids.tolist(), H=start.numpy()))
+    assert same(plain, trace_gates(any_model, TEXT, vocab, state=any_model.begin_state(1)))
+    trace = trace_gates(any_model, TEXT, vocab, Clamp("R", 0.5), state=(START[None],))
+    agrees(trace.baseline, expected_trace(any_model, ids, H=START))
+    agrees(trace, expected_trace(any_model, ids, [("R", 0.5, None, 0, None)], START))
 
 
 @pytest.mark.parametrize(
@@ -302,32 +226,30 @@ def test_a_trace_says_what_it_is(vocab):
     model = build("before")
     trace = trace_gates(model, TEXT, vocab)
     assert repr(trace) == f"GateTrace: 31 steps, 6 units, perplexity {trace.perplexity:.2f}"
-    held = force_gates(model, trace, [Force("Z", 1.0), Force("R", 0)])
-    assert "6 units, 2 forced, perplexity" in repr(held)
+    held = clamp_gates(model, trace, [Clamp("Z", 1.0), Clamp("R", 0)])
+    assert "6 units, 2 clamped, perplexity" in repr(held)
 
 
-# --- force --------------------------------------------------------------------------------------
+# --- clamps -------------------------------------------------------------------------------------
 
 
 @st.composite
-def forces(draw, hiddens, num_steps):
-    """Up to three forces that fit: as ``Force`` objects, and as the reference wants them."""
+def clamps(draw, hiddens, num_steps):
+    """Up to three that fit: as ``Clamp`` objects, and as the reference wants them."""
     made, plain = [], []
     for _ in range(draw(st.integers(1, 3))):
         gate = draw(st.sampled_from(list(GATES)))
         low = GATES[gate][1]
-        number = shares.map(lambda share, low=low: low + (1 - low) * share)
-        if draw(st.booleans()):
-            value = draw(number)
-            given = value
-        else:
-            value = np.array(draw(st.lists(number, min_size=hiddens, max_size=hiddens)))
-            given = torch.tensor(value)
-        numbers = st.lists(st.integers(0, hiddens - 1), min_size=1, max_size=hiddens)
-        units = draw(st.none() | numbers)
+        # fractions of two, so that a float32 on the way makes no difference
+        number = st.integers(0, 64).map(lambda n, low=low: low + (1 - low) * n / 64)
+        value = draw(number | st.lists(number, min_size=hiddens, max_size=hiddens))
+        units = draw(
+            st.none() | st.lists(st.integers(0, hiddens - 1), min_size=1, max_size=hiddens)
+        )
         start = draw(st.integers(0, num_steps - 1))
         stop = draw(st.none() | st.integers(start + 1, num_steps + 3))
-        made.append(Force(gate, given, units and tuple(units), start, stop))
+        given = torch.tensor(value) if isinstance(value, list) else value
+        made.append(Clamp(gate, given, units, start, stop))
         plain.append((gate, value, units, start, stop))
     return made, plain
 
@@ -335,174 +257,102 @@ def forces(draw, hiddens, num_steps):
 @given(data=st.data(), **sizes)
 def test_what_is_held_is_held_and_the_rest_follows_from_it(data, **sizes):
     model, vocab, ids = case(**sizes)
-    made, plain = data.draw(forces(sizes["hiddens"], len(ids)))
+    made, plain = data.draw(clamps(sizes["hiddens"], len(ids)))
     trace = trace_gates(model, sizes["text"], vocab, made)
-    agrees(trace, reference(model, ids, plain))
-    agrees(trace.unforced, reference(model, ids))
-    assert trace.force == tuple(made)
-    assert same(trace, force_gates(model, trace.unforced, made))
-    first = min(f.start for f in made)
-    for name in GATES:
-        assert torch.equal(getattr(trace, name)[:first], getattr(trace.unforced, name)[:first])
-
-
-@pytest.mark.parametrize("gate", GATES)
-def test_before_the_start_nothing_changes_and_then_it_does(any_model, vocab, gate):
-    trace = trace_gates(any_model, TEXT, vocab, Force(gate, 0.75, start=10))
-    plain = trace.unforced
-    for name in (*GATES, "probabilities"):
-        forced, free = getattr(trace, name), getattr(plain, name)
-        assert torch.equal(forced[:10], free[:10])
-        assert not torch.equal(forced[10:], free[10:])
-    assert (getattr(trace, gate)[10:] == 0.75).all()
-    assert torch.equal(trace.losses[:10], plain.losses[:10])
-    assert trace.perplexity != plain.perplexity
-
-
-def test_only_the_units_and_steps_that_are_named(any_model, vocab):
-    trace = trace_gates(any_model, TEXT, vocab, Force("R", 0.25, units=(1, 4), start=3, stop=9))
-    held = trace.R == 0.25
-    expected = torch.zeros_like(held)
-    expected[3:9, [1, 4]] = True
-    assert torch.equal(held, expected)
-
-
-@pytest.mark.parametrize("gate", GATES)
-def test_where_two_hold_the_same_unit_the_later_one_counts(any_model, vocab, gate):
-    both = [Force(gate, 0.25), Force(gate, 0.75, units=(2,), start=4)]
-    held = getattr(trace_gates(any_model, TEXT, vocab, both), gate)
-    assert (held[4:, 2] == 0.75).all()
-    assert (held[:4, 2] == 0.25).all()
-    assert (held[:, [0, 1, 3, 4, 5]] == 0.25).all()
-    held = getattr(trace_gates(any_model, TEXT, vocab, both[::-1]), gate)
-    assert (held == 0.25).all()
+    agrees(trace, expected_trace(model, ids, plain))
+    agrees(trace.baseline, expected_trace(model, ids))
+    assert trace.clamps == tuple(made)
+    assert same(trace, clamp_gates(model, trace.baseline, made))
+    first = min(c.start for c in made)
+    for name in (*GATES, "probabilities", "losses"):
+        before = (getattr(t, name)[:first] for t in (trace, trace.baseline))
+        assert torch.equal(*before), "before the start nothing changes"
 
 
 def test_z_1_keeps_the_state_for_ever(any_model, vocab):
-    start = torch.linspace(-1, 1, 6, dtype=torch.float64)
-    trace = trace_gates(any_model, TEXT * 5, vocab, Force("Z", 1.0), state=start)
-    assert torch.equal(trace.H, start.expand(len(trace), 6))
-    trace = trace_gates(any_model, TEXT, vocab, Force("Z", 1.0, start=7))
+    trace = trace_gates(any_model, TEXT * 5, vocab, Clamp("Z", 1.0), state=START)
+    assert torch.equal(trace.H, START.expand(len(trace), 6))
+    trace = trace_gates(any_model, TEXT, vocab, Clamp("Z", 1.0, start=7))
     assert torch.equal(trace.H[6:], trace.H[6].expand(len(trace) - 6, 6))
-    assert torch.equal(trace.H[6], trace.unforced.H[6])
-
-
-def test_z_0_and_r_1_is_a_plain_rnn_and_neither_alone_is(any_model, vocab):
-    P = {name: torch.tensor(values) for name, values in weights(any_model).items()}
-    cell = nn.RNNCell(28, 6, dtype=torch.float64)
-    with torch.no_grad():
-        cell.weight_ih.copy_(P["W_xh"].T)
-        cell.weight_hh.copy_(P["W_hh"].T)
-        cell.bias_ih.copy_(P["b_h"])
-        cell.bias_hh.copy_(P.get("b_hn", torch.zeros(6)))
-    plain = trace_gates(any_model, TEXT, vocab)
-    H, states = torch.zeros(1, 6, dtype=torch.float64), []
-    with torch.no_grad():
-        for x in one_hot(plain, any_model):
-            H = cell(x[None], H)
-            states.append(H[0])
-    expected = torch.stack(states)
-    z, r = Force("Z", 0.0), Force("R", 1.0)
-    both = force_gates(any_model, plain, (z, r))
-    assert torch.allclose(both.H, expected, rtol=0, atol=1e-12)
-    for alone in (z, r):
-        assert (force_gates(any_model, plain, alone).H - expected).abs().max() > 0.01
-
-
-def test_without_both_gates_only_the_last_character_counts(any_model, vocab):
-    none = (Force("R", 0.0), Force("Z", 0.0))
-    trace = trace_gates(any_model, TEXT, vocab, none)
-    seen = {}
-    for character, H in zip(trace.text, trace.H, strict=True):
-        assert torch.equal(seen.setdefault(character, H), H)
-    assert len({tuple(H.tolist()) for H in seen.values()}) == len(set(trace.text))
-
-
-@pytest.mark.parametrize("gate", GATES)
-def test_held_at_what_it_is_anyway_nothing_changes(any_model, vocab, gate):
-    plain = trace_gates(any_model, TEXT, vocab)
-    own = [Force(gate, row, start=t, stop=t + 1) for t, row in enumerate(getattr(plain, gate))]
-    assert same(force_gates(any_model, plain, own), plain)
+    assert torch.equal(trace.H[6], trace.baseline.H[6])
 
 
 @pytest.mark.parametrize("gate", GATES)
 def test_held_at_the_mean_and_frozen(any_model, vocab, gate):
     plain = trace_gates(any_model, TEXT, vocab)
-    mean = Force.mean(plain, gate, units=(0, 3), start=5)
+    mean = Clamp.mean(plain, gate, units=(0, 3), start=5)
     assert (mean.units, mean.start, mean.stop) == ((0, 3), 5, None)
     expected = array(getattr(plain, gate)).mean(axis=0)
     assert np.allclose(array(mean.value), expected, rtol=0, atol=1e-14)
-    held = getattr(force_gates(any_model, plain, mean), gate)
+    held = getattr(clamp_gates(any_model, plain, mean), gate)
     assert torch.equal(held[5:, [0, 3]], mean.value[[0, 3]].expand(len(plain) - 5, 2))
 
-    frozen = Force.frozen(plain, gate, 8)
+    frozen = Clamp.frozen(plain, gate, 8)
     assert (frozen.start, frozen.stop, frozen.units) == (8, None, None)
-    trace = force_gates(any_model, plain, frozen)
+    trace = clamp_gates(any_model, plain, frozen)
     values = getattr(trace, gate)
     assert torch.equal(values[8:], getattr(plain, gate)[8].expand(len(plain) - 8, 6))
     assert torch.equal(trace.H[:9], plain.H[:9]), "at its own step it is what it was"
-    elsewhere = Force.frozen(plain, gate, 8, start=2, stop=4, units=(1,))
+    elsewhere = Clamp.frozen(plain, gate, 8, start=2, stop=4, units=(1,))
     assert (elsewhere.start, elsewhere.stop, elsewhere.units) == (2, 4, (1,))
     assert torch.equal(elsewhere.value, getattr(plain, gate)[8])
 
 
-def test_forcing_what_is_forced_begins_anew(any_model, vocab):
+def test_clamping_what_is_clamped_begins_anew(any_model, vocab):
     plain = trace_gates(any_model, TEXT, vocab)
-    once = force_gates(any_model, plain, Force("Z", 1.0))
-    again = force_gates(any_model, once, Force("R", 0.0))
-    assert again.unforced is once.unforced is plain
-    assert same(again, force_gates(any_model, plain, Force("R", 0.0)))
-    assert [f.gate for f in again.force] == ["R"]
+    once = clamp_gates(any_model, plain, Clamp("Z", 1.0))
+    again = clamp_gates(any_model, once, Clamp("R", 0.0))
+    assert again.baseline is once.baseline is plain
+    assert same(again, clamp_gates(any_model, plain, Clamp("R", 0.0)))
+    assert [c.gate for c in again.clamps] == ["R"]
 
 
-def test_a_start_state_is_kept_under_force(any_model, vocab):
-    start = torch.linspace(-0.9, 0.9, 6, dtype=torch.float64)
-    trace = trace_gates(any_model, TEXT, vocab, Force("R", 0.5), state=start)
-    expected = reference(any_model, trace.ids.tolist(), [("R", 0.5, None, 0, None)], start.numpy())
-    agrees(trace, expected)
+def test_values_and_units_in_other_forms(vocab):
+    """A number is held to its last bit; lists, arrays and iterators will do."""
+    model = build("before")
+    assert trace_gates(model, TEXT, vocab, Clamp("Z", 0.3)).Z[0, 0].item() == 0.3
+    for value in ([0.1] * 6, np.full(6, 0.1)):
+        clamp = Clamp("Z", value, units=iter([torch.tensor(2), np.int64(4)]))
+        assert clamp.units == (2, 4)
+        held = trace_gates(model, TEXT, vocab, iter([clamp])).Z == 0.1
+        assert held[:, [2, 4]].all()
+        assert not held[:, [0, 1, 3, 5]].any()
 
 
-# --- going on -----------------------------------------------------------------------------------
+# --- continuing the text ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("step", [0, 2, 3, 17, len(TEXT) - 1])
-def test_a_model_goes_on_as_predict_does(any_model, vocab, step):
+def test_a_model_continues_as_predict_does(any_model, vocab, step):
     trace = trace_gates(any_model, TEXT, vocab)
-    written = write_on(any_model, trace, vocab, step, 25)
+    written = continue_text(any_model, trace, vocab, step, 25)
     assert trace.text[: step + 1] + written == predict(TEXT[: step + 1], 25, any_model, vocab)
-    assert write_on(any_model, trace, vocab, step, 0) == ""
+    assert continue_text(any_model, trace, vocab, step, 0) == ""
 
 
 @settings(max_examples=40)
 @given(data=st.data(), **sizes)
-def test_what_is_held_stays_held_in_the_text_that_it_writes(data, **sizes):
+def test_what_is_held_stays_held_in_the_text_that_follows(data, **sizes):
     model, vocab, ids = case(**sizes)
-    made, plain = data.draw(forces(sizes["hiddens"], len(ids)))
+    made, plain = data.draw(clamps(sizes["hiddens"], len(ids)))
     step = data.draw(st.integers(0, len(ids) - 1))
     trace = trace_gates(model, sizes["text"], vocab, made)
-    P, H = weights(model), reference(model, ids, plain)["H"][step]
-    written = ""
-    for t in range(step + 1, step + 7):
-        idx = int((H @ P["W_hq"] + P["b_q"]).argmax())
-        written += vocab.to_tokens(idx)
-        *_, H = reference_step(P, idx, H, plain, t)
-    assert write_on(model, trace, vocab, step, 6) == written
-
-
-def test_a_state_that_is_kept_writes_one_character_for_ever(any_model, vocab):
-    trace = trace_gates(any_model, TEXT, vocab, Force("Z", 1.0, start=4))
-    written = write_on(any_model, trace, vocab, 20, 30)
-    assert len(set(written)) == 1
-    assert vocab[written[0]] == int(trace.probabilities[20].argmax())
+    ids = ids[: step + 1]
+    for _ in range(6):
+        ids.append(int(expected_trace(model, ids, plain)["probabilities"][-1].argmax()))
+    written = "".join(vocab.to_tokens(ids[step + 1 :]))
+    assert continue_text(model, trace, vocab, step, 6) == written
 
 
 # --- memory -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("z", [0.5, 0.25, 0.875, 1 - 2**-10])
+@pytest.mark.parametrize("z", [0.5, 0.25, 0.875, 1 - 2**-10, 0.0, 1.0])
 def test_the_half_life_of_a_constant_gate(any_model, vocab, z):
-    found = half_lives(trace_gates(any_model, TEXT, vocab, Force("Z", z)))
-    assert found.tolist() == pytest.approx([math.log(0.5) / math.log(z)] * 6, rel=1e-12)
+    """None where the gate is open, infinite where it never forgets."""
+    expected = {0.0: 0.0, 1.0: math.inf}.get(z) if z in (0, 1) else math.log(0.5) / math.log(z)
+    found = half_lives(trace_gates(any_model, TEXT, vocab, Clamp("Z", z)))
+    assert found.tolist() == pytest.approx([expected] * 6, rel=1e-12)
 
 
 def test_the_half_life_of_gates_that_move_is_that_of_their_geometric_mean(any_model, vocab):
@@ -510,10 +360,6 @@ def test_the_half_life_of_gates_that_move_is_that_of_their_geometric_mean(any_mo
     left = array(trace.Z).prod(axis=0)
     for lives, share in zip(half_lives(trace).tolist(), left, strict=True):
         assert 0.5 ** (len(trace) / lives) == pytest.approx(share, rel=1e-9)
-
-
-def test_a_gate_that_is_shut_has_no_half_life(any_model, vocab):
-    assert not half_lives(trace_gates(any_model, TEXT, vocab, Force("Z", 0.0))).any()
 
 
 HELD = [
@@ -525,97 +371,43 @@ HELD = [
 
 
 @pytest.mark.parametrize("plain", HELD, ids=str)
-def test_jacobians_are_finite_differences(any_model, vocab, plain):
-    made = [Force(g, v, u and tuple(u), start, stop) for g, v, u, start, stop in plain]
-    trace = trace_gates(any_model, TEXT[:8], vocab, made)
-    J = state_jacobians(any_model, trace)
-    assert J.shape == (8, 6, 6)
-    P, tiny = weights(any_model), 1e-5
-    before = [np.zeros(6), *array(trace.H)[:-1]]
-    for t, (idx, H) in enumerate(zip(trace.ids.tolist(), before, strict=True)):
-        for j, nudge in enumerate(np.eye(6) * tiny):
-            *_, up = reference_step(P, idx, H + nudge, plain, t)
-            *_, down = reference_step(P, idx, H - nudge, plain, t)
-            assert np.allclose(array(J)[t, :, j], (up - down) / (2 * tiny), rtol=0, atol=1e-8)
-
-
-def test_jacobians_follow_the_product_rule(vocab):
-    """dH/dH' = diag(Z) + diag(H' - H~) dZ/dH' + diag(1 - Z) dH~/dH', worked out by hand."""
-    model = build("before")
-    trace = trace_gates(model, TEXT[:6], vocab)
-    P, J = weights(model), array(state_jacobians(model, trace))
-    Z, R, C, H = (array(getattr(trace, name)) for name in GATES)
-    before = np.vstack([np.zeros(6), H[:-1]])
-    for t in range(6):
-        z, r, c, h = Z[t], R[t], C[t], before[t]
-        dZ = (z * (1 - z))[:, None] * P["W_hz"].T
-        dR = (r * (1 - r))[:, None] * P["W_hr"].T
-        inner = P["W_hh"].T @ (np.diag(r) + h[:, None] * dR)
-        dC = (1 - c**2)[:, None] * inner
-        expected = np.diag(z) + (h - c)[:, None] * dZ + (1 - z)[:, None] * dC
-        assert np.allclose(J[t], expected, rtol=0, atol=1e-13)
-
-
-@pytest.mark.parametrize("kind", ["before", "nn.GRU"])
-def test_with_constant_gates_z_to_the_k_is_left_after_k_steps(kind, vocab):
-    model = build(kind)
-    b_z = torch.linspace(-2, 3, 6, dtype=torch.float64)
-    with torch.no_grad():
-        if kind == "nn.GRU":
-            for name, param in model.rnn.named_parameters():
-                param.zero_()
-                if name == "bias_ih_l0":
-                    param[6:12] = b_z
-        else:
-            for param in model.params[:9]:
-                param.zero_()
-            model.params[2].copy_(b_z)
-    trace = trace_gates(model, TEXT, vocab)
-    left = own_derivatives(state_jacobians(model, trace), 12)
-    z = torch.sigmoid(b_z)
-    lags = torch.arange(13)[:, None]
-    assert left.shape == (13, 6)
-    assert torch.allclose(left, z**lags, rtol=1e-12, atol=0)
-    expected = [math.log(0.5) / math.log(share) for share in z.tolist()]
-    assert half_lives(trace).tolist() == pytest.approx(expected, rel=1e-12)
+def test_jacobians_are_those_of_the_reference(any_model, vocab, plain):
+    trace = trace_gates(any_model, TEXT[:8], vocab, [Clamp(*c) for c in plain], state=START)
+    P, before = weights(any_model), [array(START), *array(trace.H)[:-1]]
+    for t, J in enumerate(state_jacobians(any_model, trace)):
+        X = np.eye(28)[trace.ids[t]]
+        expected = reference.state_jacobian(P, X, before[t], clamps=plain, t=t)
+        assert np.allclose(array(J), expected, rtol=0, atol=1e-13)
+    assert len(trace) == t + 1
 
 
 @pytest.mark.parametrize("every", [1, 2, 3])
-def test_own_derivatives_are_those_of_autograd_through_the_model(any_model, vocab, every):
-    trace = trace_gates(any_model, TEXT[:9], vocab)
-    before = torch.cat([trace.H_start[None], trace.H])
-    shape = (1, 1, -1) if isinstance(any_model, RNNModel) else (1, -1)
+def test_self_sensitivity_is_that_of_the_reference(any_model, vocab, every):
+    trace = trace_gates(any_model, TEXT[:9], vocab, state=START)
+    P, inputs = weights(any_model), np.eye(28)[trace.ids][:, None]
+    before = [array(START), *array(trace.H)]
+    found = self_sensitivity(state_jacobians(any_model, trace), 4, every)
+    assert torch.equal(found[0], torch.ones(6, dtype=torch.float64))
+    for lag in range(1, 5):
+        slopes = []
+        for now in range(8, 3, -every):
+            steps = inputs[now - lag + 1 : now + 1]
 
-    def derivative(now, lag):
-        """Of the state after step ``now`` by that ``lag`` steps before, unit by unit."""
-        if lag == 0:
-            return torch.ones(6, dtype=torch.float64)
-        ids = trace.ids[None, now - lag + 1 : now + 1]
+            def last(H, steps=steps):
+                return reference.run(P, steps, H[..., None, :])["H"][..., -1, 0, :]
 
-        def last(H):
-            _, (state,) = any_model(ids, (H.reshape(shape),))
-            return state.reshape(-1)
-
-        J = torch.autograd.functional.jacobian(last, before[now - lag + 1])
-        return J.diagonal().abs()
-
-    found = own_derivatives(state_jacobians(any_model, trace), 4, every)
-    ends = list(range(8, 3, -every))
-    for lag in range(5):
-        expected = torch.stack([derivative(now, lag) for now in ends]).mean(dim=0)
-        assert torch.allclose(found[lag], expected, rtol=0, atol=1e-12)
+            (J,) = reference.derivatives(last, before[now - lag + 1])
+            slopes.append(np.abs(J.diagonal()))
+        assert np.allclose(array(found[lag]), np.mean(slopes, axis=0), rtol=0, atol=1e-12)
 
 
-def test_with_z_held_at_1_all_of_it_is_left(any_model, vocab):
-    trace = trace_gates(any_model, TEXT, vocab, Force("Z", 1.0))
+def test_what_is_left_of_a_state_that_is_kept_or_held(any_model, vocab):
+    trace = trace_gates(any_model, TEXT, vocab, Clamp("Z", 1.0))
     J = state_jacobians(any_model, trace)
     assert torch.equal(J, torch.eye(6, dtype=torch.float64).expand_as(J))
-    left = own_derivatives(J, 10)
+    left = self_sensitivity(J, 10)
     assert torch.equal(left, torch.ones_like(left))
-
-
-def test_of_a_state_that_is_held_nothing_goes_on(any_model, vocab):
-    trace = trace_gates(any_model, TEXT, vocab, Force("H", 0.5))
+    trace = trace_gates(any_model, TEXT, vocab, Clamp("H", 0.5))
     assert not state_jacobians(any_model, trace).any()
 
 
@@ -632,11 +424,11 @@ def test_units_in_four_orders(any_model, vocab):
         "variance": H.var(axis=0),
     }
     assert tuple(keys) == ORDERS
-    forced = force_gates(any_model, trace, Force("Z", 0.0))
+    held = clamp_gates(any_model, trace, Clamp("Z", 0.0))
     for by, key in keys.items():
         order = unit_order(trace, by)
         assert order.tolist() == sorted(range(6), key=lambda unit: -key[unit])
-        assert torch.equal(unit_order(forced, by), order), "force does not change the order"
+        assert torch.equal(unit_order(held, by), order), "clamps do not change the order"
     assert torch.equal(unit_order(trace), torch.arange(6))
 
 
@@ -646,7 +438,10 @@ def test_units_that_are_alike_stay_in_their_order(vocab, by):
     with torch.no_grad():
         for param in model.params:
             param.zero_()
-    assert unit_order(trace_gates(model, TEXT, vocab), by).tolist() == list(range(6))
+        assert unit_order(trace_gates(model, TEXT, vocab), by).tolist() == list(range(6))
+        model.params[2][3] = 1000.0  # z = 1 in unit 3, which never forgets
+    first = unit_order(trace_gates(model, TEXT, vocab), by)[0]
+    assert first == (3 if by in ("half-life", "mean z") else 0)
 
 
 def test_the_features_of_a_text():
@@ -667,13 +462,6 @@ def test_correlations_are_those_of_numpy(rows, columns, seed):
         assert r == pytest.approx(np.corrcoef(column, feature)[0, 1], abs=1e-10)
 
 
-def test_correlations_of_a_trace_with_its_text(vocab):
-    trace = trace_gates(build("before"), TEXT, vocab)
-    for feature in text_features(trace.text).values():
-        expected = [np.corrcoef(column, feature)[0, 1] for column in array(trace.H).T]
-        assert correlations(trace.H, feature).tolist() == pytest.approx(expected, abs=1e-10)
-
-
 def test_what_never_changes_has_correlation_0():
     values = torch.tensor([[0.1, 1.0], [0.1, 2.0], [0.1, 4.0]])
     assert correlations(values, torch.tensor([1.0, 2.0, 4.0])).tolist() == pytest.approx([0, 1])
@@ -682,226 +470,179 @@ def test_what_never_changes_has_correlation_0():
 
 # --- a minibatch --------------------------------------------------------------------------------
 
-
-def minibatch(rows=3, steps=7, seed=0):
-    return torch.randint(0, 28, (rows, steps), generator=torch.Generator().manual_seed(seed))
+X = torch.randint(0, 28, (3, 7), generator=torch.Generator().manual_seed(0))
 
 
-def test_a_minibatch_is_traced_as_the_model_runs_it(any_model):
-    X = minibatch()
-    found = trace_minibatch(any_model, X)
-    assert list(found) == [*GATES, "probabilities"]
-    for name in GATES:
-        assert found[name].shape == (7, 3, 6)
-    logits, (H,) = any_model(X, any_model.begin_state(3, CPU))
-    own = logits.softmax(dim=-1).reshape(7, 3, 28)
-    assert torch.allclose(found["probabilities"], own, rtol=0, atol=1e-13)
-    assert torch.allclose(found["H"][-1], H.reshape(3, 6), rtol=0, atol=1e-13)
-    assert not any(values.requires_grad for values in found.values())
-
-
-def test_each_row_of_a_minibatch_is_a_trace(any_model):
-    alphabet = Vocab.from_list(["<unk>", *map(chr, range(ord("a"), ord("z") + 1)), "!"])
-    X = minibatch() % 26 + 1
-    start = torch.rand(3, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    for state in (None, (start,)):
-        found = trace_minibatch(any_model, X, state)
-        for row, ids in enumerate(X):
-            text = "".join(alphabet.to_tokens(ids))
-            trace = trace_gates(
-                any_model, text, alphabet, state=None if state is None else start[row]
-            )
+def test_each_row_of_a_minibatch_is_that_of_the_reference(any_model):
+    H = torch.rand(3, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    for state in (None, (H,)):
+        found = trace_minibatch(any_model, X.int(), state)
+        assert list(found) == [*GATES, "probabilities"]
+        for row, ids in enumerate(X.tolist()):
+            expected = expected_trace(any_model, ids, H=None if state is None else H[row])
             for name, values in found.items():
-                assert torch.allclose(values[:, row], getattr(trace, name), rtol=0, atol=1e-13)
+                assert not values.requires_grad
+                assert np.allclose(array(values[:, row]), expected[name], rtol=0, atol=1e-13)
+    own, (last,) = any_model(X)
+    found = trace_minibatch(any_model, X)
+    probabilities = own.softmax(dim=-1).reshape(7, 3, 28)
+    assert torch.allclose(found["probabilities"], probabilities, rtol=0, atol=1e-13)
+    assert torch.allclose(found["H"][-1], last.reshape(3, 6), rtol=0, atol=1e-13)
 
 
-# --- what makes no sense ------------------------------------------------------------------------
-
-
-def model_of(layer):
-    return RNNModel(layer, 28)
-
-
-def trace_of(model=None, text="time flies", vocab=None, **more):
-    model = build("before") if model is None else model
-    return trace_gates(model, text, vocab or ENGLISH, **more)
-
-
-def forced(*args, **where):
-    return trace_of(force=Force(*args, **where))
-
-
-def jacobians(num_steps):
-    return torch.zeros(num_steps, 2, 2)
-
-
-REFUSED = [
-    (lambda: Force("Q", 0.5), "gate='Q' is not known: use one of Z, R, H_tilde, H."),
-    (lambda: Force.mean(trace_of(), "z"), "gate='z' is not known: use one of Z, R, H_tilde, H."),
-    (lambda: Force.frozen(trace_of(), "h", 0), "gate='h' is not known"),
-    (lambda: Force("Z", -0.1), "Z cannot be held at -0.1: give values from 0 to 1."),
-    (lambda: Force("R", 1.5), "R cannot be held at 1.5: give values from 0 to 1."),
-    (lambda: Force("H", -1.01), "H cannot be held at -1.01: give values from -1 to 1."),
-    (lambda: Force("H_tilde", 2), "H_tilde cannot be held at 2: give values from -1 to 1."),
-    (lambda: Force("Z", math.nan), "Z cannot be held at nan: give values from 0 to 1."),
-    (lambda: Force("H", math.inf), "H cannot be held at inf: give values from -1 to 1."),
-    (lambda: Force("Z", torch.tensor([0.5, math.nan])), "Z cannot be held at tensor"),
-    (lambda: Force("Z", torch.tensor([0.5, -0.5])), "give values from 0 to 1."),
-    (lambda: Force("Z", 0.5, start=-1),
-     "start=-1, stop=None hold no step: give 0 <= start < stop."),
-    (lambda: Force("Z", 0.5, start=3, stop=3), "start=3, stop=3 hold no step"),
-    (lambda: Force.frozen(trace_of(), "Z", 10),
-     "step=10 is not in the text: its steps are 0 to 9."),
-    (lambda: Force.frozen(trace_of(), "Z", -1), "step=-1 is not in the text"),
-    (lambda: forced("Z", 0.5, start=10),
-     "Z is held from step 10 on, and the text has steps 0 to 9: choose an earlier start."),
-    (lambda: forced("Z", torch.zeros(5)),
-     "The value for Z has shape (5,); expected a number, or (6,), one for each unit."),
-    (lambda: forced("Z", torch.zeros(1, 6)), "The value for Z has shape (1, 6)"),
-    (lambda: forced("Z", 0.5, units=(2, 6)),
-     "units=(2, 6) cannot be held: this model's units are 0 to 5."),
-    (lambda: forced("Z", 0.5, units=(-1,)), "units=(-1,) cannot be held"),
-    (lambda: forced("Z", 0.5, units=()), "units=() cannot be held"),
-    (lambda: trace_of(text=""), "The text '' holds no letters A to Z"),
-    (lambda: trace_of(text=" 1895, "), "The text ' 1895, ' holds no letters A to Z"),
-    (lambda: trace_of(build("before", vocab_size=4), "cabbage", Vocab("abc")),
-     "The text 'cabbage' has characters that this vocabulary lacks: ['e', 'g']."),
-    (lambda: trace_of(vocab=Vocab("abc")),
-     "The vocabulary has 4 tokens and the model 28: use the vocabulary that the model was trained "
-     "with."),
-    (lambda: check_traceable(build("before"), Vocab("abc")), "The vocabulary has 4 tokens"),
-    (lambda: trace_of(model_of(nn.LSTM(28, 6))),
-     "This model is built on LSTM, which has no update and reset gate: give a scratch GRU, or an "
-     "RNNModel around nn.GRU."),
-    (lambda: trace_of(model_of(nn.RNN(28, 6))), "built on RNN, which has no update and reset gate"),
-    (lambda: trace_of(nn.GRU(28, 6)), "This is a bare nn.GRU, which does not predict characters"),
-    (lambda: trace_minibatch(build("write"), minibatch()), "computes something else"),
-    (lambda: trace_of(text="1" * 400), "111 holds no letters A to Z"),
-    (lambda: trace_of(state=torch.full((6,), math.nan)), "The state has shape (6,); expected one"),
-    (lambda: trace_of(state=()), "The state is (); expected one row of 6 numbers"),
-    (lambda: trace_of(state=[0.0] * 6), "expected one row of 6 numbers"),
-    (lambda: Force("Z", "a"), "Z cannot be held at 'a': give values from 0 to 1."),
-    (lambda: Force("Z", 1.00000001), "Z cannot be held at 1.00000001"),
-    (lambda: Force("Z", 0.5, units=3), "units=3 are no units: give their numbers, such as (3, 17)"),
-    (lambda: Force("Z", 0.5, units=(0.5,)), "units=(0.5,) are no units"),
-    (lambda: force_gates(build("before", hiddens=5), trace_of(), Force("Z", 0.5)),
-     "The trace has 6 units and 28 tokens, and this model 5 and 28: give the model that was"),
-    (lambda: write_on(build("before", hiddens=5), trace_of(), ENGLISH, 1, 5), "this model 5"),
-    (lambda: write_on(build("before"), trace_of(), Vocab("abc"), 1, 5), "The vocabulary has 4"),
-    (lambda: write_on(build("before"), trace_of(), ENGLISH, 1, -5),
-     "num_chars=-5 is not a length: give 0 or more."),
-    (lambda: own_derivatives(jacobians(10), 3, 0), "every=0 skips nothing: give 1 or more."),
-    (lambda: trace_minibatch(build("before"), torch.zeros(2, 0, dtype=torch.long)),
-     "X has shape (2, 0): give at least one row and one step."),
-    (lambda: correlations(torch.zeros(5, 2), torch.zeros(4)),
-     "There are 5 rows of values and 4 of the feature: take both from the same text."),
-    (lambda: trace_of(nn.Linear(28, 6)), "built on Linear, which has no update"),
-    (lambda: trace_minibatch(model_of(nn.LSTM(28, 6)), minibatch()), "built on LSTM"),
-    (lambda: trace_of(model_of(nn.GRU(28, 6, 2))),
-     "num_layers=2 and bidirectional=False; expected 1 and False"),
-    (lambda: trace_of(model_of(nn.GRU(28, 6, bidirectional=True))),
-     "num_layers=1 and bidirectional=True"),
-    (lambda: trace_of(model_of(nn.GRU(28, 6, bias=False))), "bias=False"),
-    (lambda: trace_of(build("write")),
-     "its forward function computes something else, so its gates cannot be traced."),
-    (lambda: trace_of(build("write", dtype=torch.float32)), "differ by"),
-    (lambda: trace_of(state=(torch.zeros(2, 6),)),
-     "The state has shape (2, 6); expected one row of 6 numbers, as begin_state(1, device) gives"),
-    (lambda: trace_of(state=torch.zeros(5)), "The state has shape (5,); expected one row of 6"),
-    (lambda: unit_order(trace_of(), "size"),
-     "by='size' is no order of units: use one of index, half-life, mean z, variance."),
-    (lambda: write_on(build("before"), trace_of(), None, 10, 5),
-     "step=10 is not in the text: its steps are 0 to 9."),
-    (lambda: write_on(build("before"), trace_of(), None, -1, 5), "step=-1 is not in the text"),
-    (lambda: own_derivatives(jacobians(10), 10),
-     "max_lag=10 does not fit a text of 10 steps: give 1 or more"),
-    (lambda: own_derivatives(jacobians(10), 0), "max_lag=0 does not fit a text of 10 steps"),
-    (lambda: trace_minibatch(build("before"), minibatch() + 1),
-     "X holds the id 28, and this model knows ids from 0 to 27"),
-    (lambda: trace_minibatch(build("before"), torch.zeros(2, 3)), "expected token ids"),
-    (lambda: trace_minibatch(build("before"), minibatch()[0]), "X has shape (7,)"),
-    (lambda: trace_minibatch(build("before"), minibatch(), (torch.zeros(2, 6),)),
-     "The state H has shape (2, 6); expected (3, 6), which is (batch_size, num_hiddens)."),
-    (lambda: trace_minibatch(build("before"), minibatch(), torch.zeros(3, 6)),
-     "The state is a Tensor; expected a tuple (H,)"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("do", "words"), REFUSED, ids=[words[:50] for _, words in REFUSED])
-def test_what_makes_no_sense_is_refused_in_one_sentence(do, words):
-    with pytest.raises(ValueError, match=re.escape(words)) as error:
-        do()
-    told = str(error.value)
-    assert told.endswith((".", "?"))
-    assert "\n" not in told
-    assert len(told) < 300
-
-
-def test_a_long_value_is_cut_short_in_the_sentence():
-    with pytest.raises(ValueError, match="cannot be held") as error:
-        Force("Z", torch.full((256,), 2.0))
-    assert len(str(error.value)) < 150
-
-
-# --- speed --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["gru", "nn_gru"])
-def test_two_hundred_characters_take_less_than_50_ms(name):
-    """With and without force; the best of several runs, which a busy machine does not spoil."""
-    model, vocab, _ = load_pretrained(name)
-    text = (f"{TEXT} " * 7)[:200]
-    plain = trace_gates(model, text, vocab)
-    assert plain.Z.shape == (200, 256)
-
-    def best(do):
-        seconds = []
-        for _ in range(7):
-            began = time.perf_counter()
-            do()
-            seconds.append(time.perf_counter() - began)
-        return min(seconds)
-
-    assert best(lambda: trace_gates(model, text, vocab)) < 0.05
-    assert best(lambda: force_gates(model, plain, Force("Z", 0.5))) < 0.05
-
-
-# --- what went wrong once -----------------------------------------------------------------------
-
-
-def test_a_unit_that_never_forgets_has_an_infinite_half_life():
-    trace = trace_of(force=Force("Z", 1.0))
-    assert (half_lives(trace) == math.inf).all()
-    model = build("before")
-    with torch.no_grad():
-        model.params[2][3] = 1000.0  # z = 1 in unit 3
-    assert unit_order(trace_of(model), "half-life")[0] == 3
+# --- models that compute something else ---------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_an_untrained_model_of_the_other_writing_is_found_out(dtype):
+def test_an_untrained_model_of_the_other_writing_is_found_out(dtype, vocab):
     """Its states are small, and so is the difference."""
     torch.manual_seed(0)
-    model = RNNModelScratch(28, 64, CPU, get_params, init_gru_state, write_form)
-    model.params = [p.detach().to(dtype) for p in model.params]
-    with pytest.raises(ValueError, match="computes something else"):
-        trace_of(model)
+    model = build("write", 64, dtype=dtype)
+    model.params = [p.to(dtype) for p in get_params(28, 64, CPU)]
+    refused(lambda: trace_gates(model, TEXT, vocab), "computes something else")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_large_weights_are_no_reason_to_doubt_a_model(kind):
+def test_large_weights_are_no_reason_to_doubt_a_model(kind, vocab):
     """Rounding grows from step to step there, but one step at a time the model is right."""
-    trace = trace_of(build(kind, 256, scale=0.8, dtype=torch.float32), "the time traveller for so")
-    assert len(trace) == 25
+    model = build(kind, 256, scale=0.8, dtype=torch.float32)
+    assert len(trace_gates(model, "the time traveller for so", vocab)) == 25
 
 
-def test_a_number_is_held_exactly():
-    assert trace_of(force=Force("Z", 0.3)).Z[0, 0].item() == 0.3
+@pytest.mark.parametrize("broken", ["state", "logits"])
+def test_a_model_whose_results_are_not_numbers_is_found_out(broken, vocab):
+    model, nan = build("before"), math.nan
+
+    def forward_fn(inputs, state, params):
+        outputs, (H,) = gru(inputs, state, params)
+        return (outputs, (H * nan,)) if broken == "state" else (outputs * nan, (H,))
+
+    model.forward_fn = forward_fn
+    refused(lambda: trace_gates(model, TEXT, vocab), "differ by nan%")
 
 
-def test_lists_are_values_and_units_too():
-    force = Force("Z", [0.1] * 6, units=[torch.tensor(2), np.int64(4)])
-    assert force.units == (2, 4)
-    Z = trace_of(force=force).Z
-    assert (Z[:, [2, 4]] == 0.1).all()
-    assert (Z[:, [0, 1, 3, 5]] != 0.1).all()
+# --- what is refused ----------------------------------------------------------------------------
+
+ENGLISH = Vocab("abcdefghijklmnopqrstuvwxyz ")
+
+
+def trace(model=None, text="time flies", vocab=ENGLISH, **more):
+    return trace_gates(model or build("before"), text, vocab, **more)
+
+
+def held(*args, **where):
+    return trace(clamps=Clamp(*args, **where))
+
+
+def around(layer, *sizes, **options):
+    return RNNModel(layer(28, 6, *sizes, **options), 28)
+
+
+def infinite():
+    model = build("before")
+    with torch.no_grad():
+        model.params[4][0, 0] = math.inf
+    return model
+
+
+def minibatch(X=X, state=None, model=None):
+    return trace_minibatch(model or build("before"), X, state)
+
+
+def go_on(step=1, num_chars=5, model=None, vocab=ENGLISH):
+    return continue_text(model or build("before"), trace(), vocab, step, num_chars)
+
+
+def sensitivity(max_lag, every=1):
+    return self_sensitivity(torch.zeros(10, 2, 2), max_lag, every)
+
+
+GATE = "gate must be one of 'Z', 'R', 'H_tilde', 'H', got"
+SHARE, SIGNED = "must be clamped to values from 0 to 1, got", "clamped to values from -1 to 1, got"
+STEPS = "A clamp must act on at least one step, 0 <= start < stop, got"
+STEP = "step must lie between 0 and 9, got"
+SHAPE = "The value for Z must be a number, or have shape (6,), one for each unit, got"
+UNITS = "units must lie between 0 and 5, at least one, got"
+NUMBERS = "units must be the numbers of units, such as (3, 17), got"
+LACKS = "The text 'cabbage' has characters that this vocabulary lacks:"
+LETTER = "The text must contain at least one letter A to Z, got"
+VOCAB = "The vocabulary has 4 tokens and the model 28: use the vocabulary that the model was made"
+NO_GATES = (
+    "The model must have an update and a reset gate (a scratch GRU, or an RNNModel around nn.GRU"
+)
+LAYERS = "The model must be built on nn.GRU with one layer and one direction, got GRU(28, 6, "
+OTHER = "its forward function computes something else, so its gates cannot be traced."
+SIZES = (
+    "The model must be the one that was traced, with 6 units and 28 tokens, got one with 5 and 28."
+)
+ROW = "The state must be one row of 6 numbers, as begin_state(1, device) gives it, got"
+LAG = "max_lag must lie between 1 and 9, one less than the steps of the text, got"
+MINIBATCH = "X must hold integer token ids of shape (batch_size, num_steps), got shape"
+
+REFUSED = [
+    (lambda: Clamp("Q", 0.5), f"{GATE} 'Q'."),
+    (lambda: Clamp.mean(trace(), "z"), f"{GATE} 'z'."),
+    (lambda: Clamp.frozen(trace(), "h", 0), f"{GATE} 'h'."),
+    (lambda: Clamp("Z", -0.1), f"Z {SHARE} -0.1."),
+    (lambda: Clamp("Z", math.nan), f"Z {SHARE} nan."),
+    (lambda: Clamp("Z", "a"), f"Z {SHARE} 'a'."),
+    (lambda: Clamp("Z", 1.00000001), f"Z {SHARE} 1.00000001."),
+    (lambda: Clamp("Z", [0.5, -0.5]), f"Z {SHARE} [0.5, -0.5]."),
+    (lambda: Clamp("Z", torch.tensor([0.5, math.nan])), f"Z {SHARE} tensor([0.5000, nan])."),
+    (lambda: Clamp("Z", torch.full((256, 2), 2.0)), f"Z {SHARE} tensor([[2., 2.], [2., 2.], "),
+    (lambda: Clamp("H", -1.01), f"H must be {SIGNED} -1.01."),
+    (lambda: Clamp("H_tilde", 2), f"H_tilde must be {SIGNED} 2."),
+    (lambda: Clamp("Z", 0.5, start=-1), f"{STEPS} start=-1 and stop=None."),
+    (lambda: Clamp("Z", 0.5, start=3, stop=3), f"{STEPS} start=3 and stop=3."),
+    (lambda: Clamp("Z", 0.5, units=3), f"{NUMBERS} 3."),
+    (lambda: Clamp("Z", 0.5, units=(0.5,)), f"{NUMBERS} (0.5,)."),
+    (lambda: Clamp.frozen(trace(), "Z", 10), f"{STEP} 10."),
+    (lambda: Clamp.frozen(trace(), "Z", -1), f"{STEP} -1."),
+    (lambda: held("Z", 0.5, start=10), "a clamp must lie in the text, steps 0 to 9, got 10."),
+    (lambda: held("Z", torch.zeros(5)), f"{SHAPE} (5,)."),
+    (lambda: held("Z", 0.5, units=(2, 6)), f"{UNITS} (2, 6)."),
+    (lambda: held("Z", 0.5, units=(-1,)), f"{UNITS} (-1,)."),
+    (lambda: held("Z", 0.5, units=()), f"{UNITS} ()."),
+    (lambda: trace(text=" 1895, "), f"{LETTER} ' 1895, '."),
+    (lambda: trace(text="1" * 400), f"{LETTER} '1111"),
+    (lambda: trace(build("before", 6, 4), "cabbage", Vocab("abc")), f"{LACKS} ['e', 'g']."),
+    (lambda: trace(vocab=Vocab("abc")), VOCAB),
+    (lambda: check_traceable(build("before"), Vocab("abc")), VOCAB),
+    (lambda: go_on(vocab=Vocab("abc")), VOCAB),
+    (lambda: trace(around(nn.LSTM)), f"{NO_GATES}), got one built on LSTM."),
+    (lambda: trace(around(nn.RNN)), f"{NO_GATES}), got one built on RNN."),
+    (lambda: trace(nn.Linear(28, 6)), f"{NO_GATES}), got one built on Linear."),
+    (lambda: trace(nn.GRU(28, 6)), "The model must predict characters, got a bare nn.GRU: wrap it"),
+    (lambda: trace(around(nn.GRU, 2)), f"{LAYERS}num_layers=2"),
+    (lambda: trace(around(nn.GRU, bidirectional=True)), f"{LAYERS}bidirectional=True"),
+    (lambda: trace(around(nn.GRU, bias=False)), "must have biases, got bias=False."),
+    (lambda: trace(infinite()), "The model has weights that are not finite numbers: its training"),
+    (lambda: trace(build("write")), OTHER),
+    (lambda: minibatch(model=build("write")), OTHER),
+    (lambda: clamp_gates(build("before", 5), trace(), Clamp("Z", 0.5)), SIZES),
+    (lambda: state_jacobians(build("before", 5), trace()), SIZES),
+    (lambda: go_on(model=build("before", 5)), SIZES),
+    (lambda: go_on(step=10), f"{STEP} 10."),
+    (lambda: go_on(step=-1), f"{STEP} -1."),
+    (lambda: go_on(num_chars=-5), "num_chars must be a non-negative integer, got -5."),
+    (lambda: trace(state=(torch.zeros(2, 6),)), f"{ROW} shape (2, 6)."),
+    (lambda: trace(state=torch.zeros(5)), f"{ROW} shape (5,)."),
+    (lambda: trace(state=torch.full((6,), math.nan)), f"{ROW} numbers that are nan."),
+    (lambda: trace(state=[0.0] * 6), f"{ROW} [0.0, 0.0"),
+    (lambda: unit_order(trace(), "size"), "by must be one of 'index', 'half-life', 'mean z', 'var"),
+    (lambda: sensitivity(10), f"{LAG} 10."),
+    (lambda: sensitivity(0), f"{LAG} 0."),
+    (lambda: sensitivity(3, every=0), "every must be a positive integer, got 0."),
+    (lambda: correlations(X, X[0]), "the same number of steps, got 3 and 7."),
+    (lambda: minibatch(X + 1), "Token ids must lie between 0 and 27, got 28: was X made with"),
+    (lambda: minibatch(torch.zeros(2, 3)), f"{MINIBATCH} (2, 3) and type torch.float32."),
+    (lambda: minibatch(X[0]), f"{MINIBATCH} (7,) and type torch.int64."),
+    (lambda: minibatch(X[:, :0]), f"{MINIBATCH} (3, 0) and type torch.int64."),
+    (lambda: minibatch(state=(torch.zeros(2, 6),)), "The state H must have shape (3, 6), which is"),
+    (lambda: minibatch(state=torch.zeros(3, 6)), "The state must be a tuple (H,) of one tensor"),
+]
+
+
+@pytest.mark.parametrize(("call", "words"), REFUSED, ids=[words[:40] for _, words in REFUSED])
+def test_what_makes_no_sense_is_refused_in_one_sentence(call, words):
+    refused(call, words)

@@ -122,7 +122,7 @@ def lower_bound_step(case: Case) -> Step:
 
 def implementations(case: Case) -> dict[str, Step]:
     """What is measured: a function for each name, all on the same numbers."""
-    params = get_params(case.vocab_size, case.num_hiddens)
+    params = get_params(case.vocab_size, case.num_hiddens, "cpu")
     after = [*params, torch.zeros(case.num_hiddens)]
     sizes = case.vocab_size, case.num_hiddens
     X = torch.randint(0, case.vocab_size, (case.batch_size, case.num_steps))

@@ -101,7 +101,7 @@ def make_model(recipe: Recipe, vocab_size: int) -> nn.Module:
     """The model of a recipe with its first weights, drawn from torch's generator."""
     if recipe.model == "nn.GRU":
         return RNNModel(nn.GRU(vocab_size, NUM_HIDDENS), vocab_size)
-    params = None if recipe.start == "uniform" else get_params(vocab_size, NUM_HIDDENS)
+    params = None if recipe.start == "uniform" else get_params(vocab_size, NUM_HIDDENS, "cpu")
     model = FastGRUModel(vocab_size, NUM_HIDDENS, params=params)
     with torch.no_grad():
         for name, param in model.named_parameters():

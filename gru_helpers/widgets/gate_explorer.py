@@ -1,192 +1,53 @@
-"""Sliders over the moving pictures of ``canvases``.
-
-An explorer is a ``widgets.Image`` whose bytes are replaced when a control moves: nothing is
-cleared, so nothing flickers. Where no kernel runs, its picture is shown as it was saved. What a
-picture shows is a pure function of the settings. ipywidgets is imported when an explorer is made.
-"""
+"""The explorer of notebook 06: the gates of a trained GRU on any sentence, held or not."""
 
 from __future__ import annotations
 
+import functools
 import html
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+from typing import Any
 
-from .canvases import GateCanvas, MinibatchCanvas, OneUnitCanvas, gate_picture, no_picture
-from .gates import (
+from torch import nn
+
+from .._validate import check_choice
+from ..dataset import Vocab
+from ..gates import (
     GATES,
     ORDERS,
-    Force,
+    Clamp,
     GateTrace,
     check_traceable,
-    force_gates,
+    clamp_gates,
+    continue_text,
+    half_lives,
     trace_gates,
-    trace_minibatch,
     unit_order,
-    write_on,
 )
-from .plotting import Picture, smaller
+from ..plotting import BLACK, BLUE, GREEN, GREY, ORANGE, RED, Picture
+from .canvas import (
+    CLAMPED,
+    Canvas,
+    NextCharacterBars,
+    drawn_character,
+    likeliest_in_words,
+    spoken_character,
+)
+from .explorer import Explorer, labelled, play_buttons, wrapping_row
 
-TEXT_LIMIT = 300  # characters that the gate explorer takes
-WRITTEN = 50  # characters that the model goes on to write
+PAGE_STEPS = 60  # of the text that are shown at once
+MAX_CHARS = 300  # of the text
+CONTINUATION_CHARS = 50  # that the model continues the text with
 TEXT = "the time traveller for so it will be convenient to speak of him was expounding"
-VIEW = "application/vnd.jupyter.widget-view+json"
+CURVES = {  # name, colour, dash and width of each curve of a unit
+    "Z": ("z", BLUE, "-", 2),
+    "R": ("r", ORANGE, "--", 2),
+    "H_tilde": ("candidate", GREEN, "-.", 2),
+    "H": ("state", RED, "-", 3),
+}
 
 
-class Explorer:
-    """A picture, its words, and controls; subclasses make the controls and say what is drawn.
-
-    ``widget`` is the ipywidgets box, ``image`` its first part and ``words`` its last, ``picture``
-    is the ``Picture`` on display. As the last line of a cell the explorer shows itself.
-    """
-
-    def __init__(self, controls, watched):
-        """Stack picture, ``controls`` and words; draw anew when a ``watched`` control changes."""
-        import ipywidgets
-
-        self.image, self.words = ipywidgets.Image(format="png"), ipywidgets.HTML()
-        self.widget = ipywidgets.VBox([self.image, *controls, self.words])
-        self._still = False
-        self.redraw()
-        for control in watched:
-            control.observe(self._changed, names="value")
-
-    def draw(self) -> Picture:
-        """The picture of the settings."""
-        raise NotImplementedError
-
-    def redraw(self) -> None:
-        """Show the picture of the settings as they are now."""
-        self.picture = self.draw()
-        self.image.width, self.image.height = str(self.picture.width), str(self.picture.height)
-        self.image.value = self.picture.png
-        self.words.value = html.escape(self.picture.alt)
-
-    def _changed(self, change=None) -> None:
-        if not self._still:
-            self.redraw()
-
-    def __repr__(self) -> str:
-        """What the picture shows."""
-        return self.picture.alt
-
-    def _repr_mimebundle_(self, include=None, exclude=None):
-        """The live widget, the picture for where no kernel runs, and words."""
-        bundle, facts = self.picture._repr_mimebundle_()
-        bundle["image/png"] = smaller(self.picture.png)
-        live = self.widget._repr_mimebundle_() or {}
-        live = live[0] if isinstance(live, tuple) else live
-        return {**bundle, **({VIEW: live[VIEW]} if VIEW in live else {})}, facts
-
-
-def _wide(words: str, width: str = "32em", label: str = "11em", **look) -> dict:
-    """The look of a control that has words before it."""
-    return {
-        "description": words,
-        "style": {"description_width": label},
-        "layout": {"width": width, "max_width": "100%"},
-        **look,
-    }
-
-
-class OneUnitExplorer(Explorer):
-    """Five sliders (input, old state, three biases) over a GRU with a single unit.
-
-    ``values`` are the settings; see ``Explorer`` for the rest.
-    """
-
-    RANGES = (
-        ("x", "input x", -3.0, 3.0, 1.0),
-        ("h", "old state h", -1.0, 1.0, -0.8),
-        ("b_z", "update bias b_z", -6.0, 6.0, 0.0),
-        ("b_r", "reset bias b_r", -6.0, 6.0, 0.0),
-        ("b_h", "candidate bias b_h", -3.0, 3.0, 0.0),
-    )
-
-    def __init__(self, **start: float):
-        """Start at the given values of ``x``, ``h``, ``b_z``, ``b_r``, ``b_h``."""
-        import ipywidgets
-
-        unknown = set(start) - {row[0] for row in self.RANGES}
-        if unknown:
-            raise ValueError(
-                f"{sorted(unknown)} is no slider of this explorer: use x, h, b_z, b_r or b_h."
-            )
-        for name, _, low, high, _ in self.RANGES:
-            if not low <= start.get(name, low) <= high:
-                raise ValueError(f"{name}={start[name]!r} is off the slider: {low:g} to {high:g}.")
-        self.sliders = {
-            name: ipywidgets.FloatSlider(
-                value=start.get(name, value), min=low, max=high, step=0.1, readout_format=".1f",
-                **_wide(words),
-            )
-            for name, words, low, high, value in self.RANGES
-        }  # fmt: skip
-        self.reset_button = ipywidgets.Button(
-            description="Start values", tooltip="Put every slider back to where it started"
-        )
-        self.reset_button.on_click(self._reset)
-        self._start, self._canvas = self.values, OneUnitCanvas()
-        sliders = list(self.sliders.values())
-        super().__init__([*sliders, self.reset_button], sliders)
-
-    @property
-    def values(self) -> dict[str, float]:
-        """The settings of the sliders, rounded to their step."""
-        return {name: round(slider.value, 1) for name, slider in self.sliders.items()}
-
-    def draw(self) -> Picture:
-        """See ``canvases.one_unit_picture``."""
-        return self._canvas.picture(**self.values)
-
-    def _reset(self, button=None) -> None:
-        self._still = True
-        for name, value in self._start.items():
-            self.sliders[name].value = value
-        self._still = False
-        self.redraw()
-
-
-class MinibatchStepper(Explorer):
-    """Two sliders (step and row) over one minibatch on its way through the forward loop.
-
-    ``X`` and ``Y`` are token ids, ``(batch_size, num_steps)``, at most 8 rows of 60 steps.
-    """
-
-    def __init__(self, model, X, Y, vocab, step: int = 0, row: int = 0):
-        """Run ``model`` over ``X`` from a state of zeros, and start at ``step`` and ``row``.
-
-        Raises ``ValueError`` for a minibatch that does not fit the picture or the model.
-        """
-        import ipywidgets
-
-        self._canvas = MinibatchCanvas(X, Y, trace_minibatch(model, X), vocab)
-        rows, steps = X.shape
-        self.step = ipywidgets.IntSlider(value=step, max=steps - 1, **_wide("step"))
-        self.row = ipywidgets.IntSlider(value=row, max=rows - 1, **_wide("row"))
-        self.play = _play(self.step)
-        line = ipywidgets.HBox([self.step, self.play], layout={"flex_flow": "row wrap"})
-        super().__init__([line, self.row], [self.step, self.row])
-
-    def draw(self) -> Picture:
-        """See ``canvases.minibatch_picture``."""
-        return self._canvas.picture(self.step.value, self.row.value)
-
-
-def _play(slider):
-    """Buttons that walk ``slider`` through its values, joined to it in the browser."""
-    import ipywidgets
-
-    play = ipywidgets.Play(
-        value=slider.value,  # else the browser would move the slider to the start
-        max=slider.max,
-        interval=400,
-        tooltip="Walk through the steps",
-        layout={"width": "12em"},
-    )
-    ipywidgets.jslink((play, "value"), (slider, "value"))
-    return play
-
-
-# --- the gates of a trained model ---------------------------------------------------------------
+# --- the settings -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -210,66 +71,274 @@ class GateSettings:
     since: int = 0
     only_this: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Refuse what the controls do not offer."""
-        choices = {
-            "order": ORDERS,
-            "gate": tuple(GATES),
-            "held": (None, *GATES),
-            "at": ("value", "mean", "frozen"),
-            "only_this": (False, True),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                told = ", ".join(map(repr, allowed))
-                raise ValueError(f"{name}={getattr(self, name)!r} is not offered: use {told}.")
         if not isinstance(self.text, str):
-            raise ValueError(f"text={self.text!r:.60} is no text: give a sentence in quotes.")
+            raise ValueError(f"text must be a string, got {self.text!r:.60}.")
+        check_choice("order", self.order, ORDERS)
+        check_choice("gate", self.gate, tuple(GATES))
+        check_choice("held", self.held, (None, *GATES))
+        check_choice("at", self.at, ("value", "mean", "frozen"))
+        check_choice("only_this", self.only_this, (False, True))
 
     def unit(self, trace: GateTrace) -> int:
         """The number of the chosen unit."""
         return int(unit_order(trace, self.order)[self.place])
 
-    def force(self, trace: GateTrace) -> Force | None:
-        """What is held, given the plain trace of the text."""
+    def clamp(self, baseline: GateTrace) -> Clamp | None:
+        """What is held, given the trace of the text without it."""
         if self.held is None:
             return None
-        where = {"start": self.since, "units": (self.unit(trace),) if self.only_this else None}
+        units = (self.unit(baseline),) if self.only_this else None
         if self.at == "mean":
-            return Force.mean(trace, self.held, **where)
+            return Clamp.mean(baseline, self.held, units=units, start=self.since)
         if self.at == "frozen":
-            return Force.frozen(trace, self.held, self.since, units=where["units"])
-        return Force(self.held, self.value, **where)
+            return Clamp.frozen(baseline, self.held, self.since, units=units)
+        return Clamp(self.held, self.value, units=units, start=self.since)
+
+    def without_view(self) -> GateSettings:
+        """The same settings of the clamp, with the rest at fixed values."""
+        only_clamp = replace(self, step=0, gate="Z")
+        return only_clamp if self.only_this else replace(only_clamp, place=0, order="index")
 
 
-def _held(model, plain: GateTrace, settings: GateSettings) -> GateTrace:
-    """The plain trace of a text, or what it becomes under the force of the settings."""
-    force = settings.force(plain)
-    return plain if force is None else force_gates(model, plain, force)
+# --- words --------------------------------------------------------------------------------------
 
 
-def _goes_on(model, vocab, trace: GateTrace, step: int) -> tuple[str, str]:
-    """What the model writes after a step, unforced and forced."""
-    forced = write_on(model, trace, vocab, step, WRITTEN) if trace.unforced else ""
-    return write_on(model, trace.unforced or trace, vocab, step, WRITTEN), forced
+def page_of(num_steps: int, step: int) -> tuple[int, int]:
+    """The first step and the number of steps of the page of a text that holds ``step``."""
+    if num_steps <= PAGE_STEPS:
+        return 0, num_steps
+    return min(step // PAGE_STEPS * PAGE_STEPS, num_steps - PAGE_STEPS), PAGE_STEPS
 
 
-def explorer_picture(model, vocab, settings: GateSettings) -> Picture:
+def perplexity_in_words(value: float) -> str:
+    """A perplexity with three figures; a text of one character has none."""
+    if math.isnan(value):
+        return "unknown"
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def clamp_in_words(clamp: Clamp) -> str:
+    """What is held, in words."""
+    scalar = getattr(clamp.value, "ndim", 0) == 0
+    value = f"{float(clamp.value):.2f}" if scalar else "given values"  # type: ignore[arg-type]
+    units = "all units"
+    if clamp.units is not None:
+        numbers = [str(unit) for unit in clamp.units]
+        units = f"unit{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
+    stop = "" if clamp.stop is None else f" to {clamp.stop - 1}"
+    return f"{GATES[clamp.gate][0]} held at {value} in {units} from step {clamp.start}{stop}"
+
+
+def gate_alt(
+    trace: GateTrace, view: GateSettings, vocab: Vocab, continuations: tuple[str, str]
+) -> str:
+    """What ``GateCanvas.picture`` shows, in words."""
+    baseline, step, unit = trace.baseline or trace, view.step, view.unit(trace)
+    first, steps = page_of(len(trace), step)
+    page = getattr(trace, view.gate)[first : first + steps]
+    z, r, candidate, state = (float(getattr(trace, name)[step, unit]) for name in GATES)
+    sentences = [
+        f"Step {step} (of 0 to {len(trace) - 1}), after “{spoken_character(trace.text[step])}”: "
+        f"next comes {likeliest_in_words(baseline.probabilities[step], vocab.idx_to_token)}",
+        f"The heat map shows the {GATES[view.gate][0]} of {page.shape[1]} units from step {first} "
+        f"to {first + steps - 1}, mean {page.mean():.2f}",
+        f"Unit {unit}: z {z:.2f}, r {r:.2f}, candidate {candidate:.2f}, state {state:.2f}, "
+        f"half-life {float(half_lives(baseline)[unit]):.1f} steps",
+        f"Perplexity {perplexity_in_words(baseline.perplexity)}",
+    ]
+    if continuations[0]:
+        sentences.append(f"The model goes on “{continuations[0]}”")
+    if trace.baseline:
+        sentences.append(
+            f"With {'; '.join(map(clamp_in_words, trace.clamps))}: next comes "
+            f"{likeliest_in_words(trace.probabilities[step], vocab.idx_to_token)}; perplexity "
+            f"{perplexity_in_words(trace.perplexity)}"
+        )
+        if continuations[1]:
+            sentences[-1] += f"; it goes on “{continuations[1]}”"
+    return ". ".join(sentences) + "."
+
+
+# --- the picture --------------------------------------------------------------------------------
+
+
+class GateCanvas(Canvas):
+    """The picture of the gate explorer."""
+
+    def __init__(self) -> None:
+        """Lay out the axes and everything that will change."""
+        super().__init__(1000, 580)
+        self._page: tuple[str, int, str, int] | None = None
+        self._add_heat_map()
+        self._add_curves()
+        self._add_markers()
+        self.bars = NextCharacterBars(self, 790, 102, 196, 436)
+        self.bars_title = self.label(760, 555, size=13)
+        self.text(86, 33, "goes on", ha="right", color=GREY)
+        self.read = self.label(94, 33, GREY, 13, mono=True)
+        self.continuations = [
+            self.label(0, y, colour, 13, mono=True, bold=True)
+            for y, colour in ((33, BLACK), (10, CLAMPED))
+        ]
+        self.held_label = self.label(86, 10, CLAMPED, anchor="rs")
+
+    def _add_heat_map(self) -> None:
+        """All units over a page of the text, and the scale of the colours."""
+        self.heat = self.axes(86, 292, 590, 246, yticks=[])
+        image = self.heat.imshow([[0.0]], aspect="auto", interpolation="nearest", zorder=0)
+        self.image = self.animate(image)
+        self.scale = self.figure.colorbar(image, cax=self.axes(690, 292, 12, 246))
+        self.scale.outline.set_visible(False)
+        self.title = self.label(86, 555, size=13)
+
+    def _add_curves(self) -> None:
+        """Gates, candidate and state of one unit, and its state if nothing were held."""
+        self.lines = self.axes(86, 102, 590, 132, ylim=(-1.08, 1.08), yticks=[-1, 0, 1])
+        self.lines.axhline(0, color="#dddddd", lw=1, zorder=0)
+        self.lines.set_xlabel("step", fontsize=12, labelpad=2)
+        self.unit_title = self.label(86, 241)
+        self.baseline_state = self.animate(self.lines.plot([], [], color=RED, lw=1.5, ls=":")[0])
+        self.curves = {
+            gate: self.animate(
+                self.lines.plot([], [], color=colour, ls=dash, lw=width, zorder=3, label=name)[0]
+            )
+            for gate, (name, colour, dash, width) in CURVES.items()
+        }
+        place = {"loc": "lower right", "bbox_to_anchor": (1.02, 0.94), "frameon": False}
+        spacing = {"handlelength": 1.5, "columnspacing": 0.8, "handletextpad": 0.4}
+        handles = list(self.curves.values())
+        self.lines.legend(handles=handles, ncols=4, fontsize=11, **place, **spacing)
+
+    def _add_markers(self) -> None:
+        """The step, the row of the unit, and a bar over the steps at which something is held."""
+        self.columns = [
+            self.animate(self.heat.axvspan(0, 0, fill=False, ec=colour, lw=width))
+            for colour, width in (("white", 2.5), (BLACK, 1))
+        ]
+        self.now = self.animate(self.lines.axvline(0, color=BLACK, lw=1.5, zorder=1))
+        outside = {"clip_on": False, "zorder": 5}
+        self.row = self.animate(self.heat.plot([0], [0], ">", color=BLACK, ms=9, **outside)[0])
+        self.held = self.animate(self.heat.plot([], [], color=CLAMPED, lw=5, **outside)[0])
+
+    def picture(
+        self,
+        trace: GateTrace,
+        view: GateSettings,
+        vocab: Vocab,
+        continuations: tuple[str, str] = ("", ""),
+    ) -> Picture:
+        """The picture of a trace: a function of the arguments alone.
+
+        Above, the values of the gate of ``view`` for all units, in its order, over the page of the
+        text that holds its step; below, the curves of its unit, and dotted its state if nothing
+        were held; on the right the next characters after the step; at the bottom
+        ``continuations``, what the model continues the text with while nothing is held, and while
+        it is. What is held is read from ``trace``, not from ``view``.
+        """
+        step, gate, order = view.step, view.gate, view.order
+        baseline, clamped = trace.baseline or trace, trace.baseline is not None
+        first, steps = page_of(len(trace), step)
+        span, xs = slice(first, first + steps), range(first, first + steps)
+        units = unit_order(trace, order)
+        unit = int(units[view.place])
+        self._show_page(trace.text[span], first, gate, len(units))
+        self.image.set_data(getattr(trace, gate)[span, units].T.cpu().numpy())
+        for name, curve in self.curves.items():
+            curve.set_data(xs, getattr(trace, name)[span, unit].tolist())
+        self.baseline_state.set_data(xs, baseline.H[span, unit].tolist())
+        self.baseline_state.set_visible(clamped)
+        for column in self.columns:
+            column.set(x=step - 0.5, width=1)
+        self.now.set_xdata([step, step])
+        self.row.set_data([first - 0.5 - 0.012 * steps], [view.place])
+        self._show_held(trace, xs)
+        self.bars.show(
+            vocab.idx_to_token,
+            baseline.probabilities[step],
+            trace.probabilities[step] if clamped else None,
+        )
+        self.bars_title.text = f"after “{drawn_character(trace.text[step])}” comes"
+        rank = "" if order == "index" else f", place {view.place + 1} by {order}"
+        self.unit_title.text = f"unit {unit}{rank}"
+        held = f", held {perplexity_in_words(trace.perplexity)}" if clamped else ""
+        scores = perplexity_in_words(baseline.perplexity) + held
+        self.title.text = f"{GATES[gate][0]}: perplexity {scores}"
+        self.held_label.text = "held" if clamped else ""
+        self.read.text = trace.text[max(0, step - 23) : step + 1].replace(" ", "_")
+        start = self.read.x + self.read.font.getlength(self.read.text)
+        for label, text in zip(self.continuations, continuations, strict=True):
+            label.x, label.text = start, text.replace(" ", "_")
+        alt = gate_alt(trace, view, vocab, continuations)
+        return Picture(self.figure, alt, self.png())
+
+    def _show_page(self, text: str, first: int, gate: str, num_units: int) -> None:
+        """The axes for these steps, this gate and all units, unless they are there already."""
+        page = (text, first, gate, num_units)
+        if page == self._page:
+            return
+        self._page = page
+        last, bottom = first + len(text), num_units - 0.5
+        signed = GATES[gate][1] < 0
+        cmap, low = ("PuOr", -1) if signed else ("cividis", 0)
+        self.image.set(cmap=cmap, clim=(low, 1), extent=(first - 0.5, last - 0.5, bottom, -0.5))
+        self.heat.set_ylim(bottom, -0.5)
+        for axes in (self.heat, self.lines):
+            axes.set_xlim(first - 0.5, last - 0.5)
+        size = 12 if len(text) > 45 else 14
+        self.heat.set_xticks(range(first, last), [drawn_character(c) for c in text])
+        self.heat.tick_params("x", labelsize=size, labelfontfamily="monospace", length=0, pad=3)
+        self.lines.set_xticks(range(-(-first // 10) * 10, last, 10))
+        self.scale.set_ticks([low, 0, 1] if signed else [0, 0.5, 1])
+        self.scale.ax.tick_params(labelsize=11)
+        self.invalidate_background()
+
+    def _show_held(self, trace: GateTrace, xs: range) -> None:
+        """The bar above the steps at which something is held; not a number is a gap in it."""
+        ends = []
+        for step in xs:
+            held = any(c.start <= step < (c.stop or math.inf) for c in trace.clamps)
+            ends += [step - 0.5, step + 0.5] if held else [math.nan]
+        self.held.set_data(ends, [-0.018 * trace.Z.shape[1] - 0.5] * len(ends))
+
+
+def error_picture(problem: str) -> Picture:
+    """A nearly empty picture that points at the sentence which says why."""
+    canvas = Canvas(1000, 60)
+    canvas.text(20, 24, "No picture: see the sentence below.", fontsize=13, color=GREY)
+    return Picture(canvas.figure, f"No picture: {problem}", canvas.png())
+
+
+def clamped_trace(model: nn.Module, baseline: GateTrace, settings: GateSettings) -> GateTrace:
+    """The trace of a text with what the settings hold; ``baseline`` itself if that is nothing."""
+    clamp = settings.clamp(baseline)
+    return baseline if clamp is None else clamp_gates(model, baseline, clamp)
+
+
+def continuations_of(
+    model: nn.Module, vocab: Vocab, trace: GateTrace, step: int
+) -> tuple[str, str]:
+    """What the model continues the text with after a step: without clamps, and with them."""
+    baseline = continue_text(model, trace.baseline or trace, vocab, step, CONTINUATION_CHARS)
+    if trace.baseline is None:
+        return baseline, ""
+    return baseline, continue_text(model, trace, vocab, step, CONTINUATION_CHARS)
+
+
+def explorer_picture(model: nn.Module, vocab: Vocab, settings: GateSettings) -> Picture:
     """The picture of the gate explorer with these settings: a function of its arguments alone."""
-    trace = _held(model, trace_gates(model, settings.text, vocab), settings)
-    return gate_picture(
-        trace,
-        settings.step,
-        settings.unit(trace.unforced or trace),
-        vocab,
-        settings.gate,
-        settings.order,
-        _goes_on(model, vocab, trace, settings.step),
-    )
+    baseline = trace_gates(model, settings.text, vocab)
+    trace = clamped_trace(model, baseline, settings)
+    continuations = continuations_of(model, vocab, trace, settings.step)
+    return GateCanvas().picture(trace, settings, vocab, continuations)
+
+
+# --- the explorer -------------------------------------------------------------------------------
 
 
 class GateExplorer(Explorer):
-    """See the gates of a trained GRU on any sentence, force them, watch the next character change.
+    """See the gates of a trained GRU on any sentence, hold them, watch the next character change.
 
     ``model`` is a scratch GRU or an ``RNNModel`` around ``nn.GRU``; ``text`` can be edited and has
     at most 300 characters. ``settings`` are the ``GateSettings`` on display, ``trace`` the
@@ -277,164 +346,130 @@ class GateExplorer(Explorer):
     vocabulary, a model without gates) is said in one sentence, ``problem``, above the text field.
     """
 
-    def __init__(self, model, vocab, text: str = TEXT, **start):
+    def __init__(self, model: nn.Module, vocab: Vocab, text: str = TEXT, **start: Any) -> None:
         """Start at ``text``; ``start`` may set any other field of ``GateSettings``."""
-        import ipywidgets
-
         self.model, self.vocab = model, vocab
-        self.trace = self._plain = self._held_key = self._writing_key = None
-        self._canvas, self._still = GateCanvas(), False
-        self._make_controls(GateSettings(text, **start))
-        self.message = ipywidgets.HTML()
+        self.trace: GateTrace | None = None
+        self.baseline: GateTrace | None = None
+        self._canvas = GateCanvas()
+        # the latest trace and continuations are kept until something that they depend on changes
+        keep_latest = functools.lru_cache(maxsize=1)
+        self._clamped_trace = keep_latest(functools.partial(clamped_trace, model))
+        self._continuations = keep_latest(functools.partial(continuations_of, model, vocab))
+        self.controls, rows = self._make_controls(GateSettings(text, **start))
+        self._limit_value()
         try:
             check_traceable(model, vocab)
         except ValueError as error:
             self.text.disabled = True
-            self._say(str(error))
+            self._show_problem(str(error))
         else:
             self._read(text)
         self.text.observe(self._text_changed, names="value")
-        self.held.observe(self._limit_value, names="value")
-        super().__init__([self.message, *self._arranged()], self._watched)
+        self.controls["held"].observe(self._limit_value, names="value")
+        super().__init__(self.controls, rows)
         self._enable()
 
-    def _make_controls(self, first: GateSettings) -> None:
+    def _make_controls(self, start: GateSettings) -> tuple[dict[str, Any], list[Any]]:
+        """The controls by the names of their settings, and all widgets in rows."""
         import ipywidgets as w
 
         gates = [(words, gate) for gate, (words, _, _) in GATES.items()]
-        units = getattr(self.model, "num_hiddens", 1)
-        self.text = w.Text(
-            value=first.text, continuous_update=False, **_wide("text", width="62em", label="4em")
-        )
-        self.step = w.IntSlider(value=first.step, max=1000, **_wide("step", label="4em"))
-        self.play = _play(self.step)
-        self.place = w.IntSlider(
-            value=first.place, max=units - 1, **_wide("unit, place", label="6em")
-        )
-        self.order = w.Dropdown(
-            options=ORDERS, value=first.order, **_wide("units by", width="15em", label="5em")
-        )
-        self.gate = w.Dropdown(
-            options=gates, value=first.gate, **_wide("heat map", width="18em", label="5em")
-        )
-        self.held = w.Dropdown(
-            options=[("nothing", None), *gates], value=first.held,
-            **_wide("force", width="17em", label="4em"),
-        )  # fmt: skip
-        self.at = w.Dropdown(
-            options=[
-                ("the value", "value"), ("its mean", "mean"), ("what it is there", "frozen"),
-            ],
-            value=first.at, **_wide("to", width="13em", label="2em"),
-        )  # fmt: skip
-        self.value = w.FloatSlider(
-            value=first.value, min=-1.0, max=1.0, step=0.05, readout_format=".2f",
-            **_wide("value", width="22em", label="4em"),
-        )  # fmt: skip
-        self.only_this = w.Dropdown(
-            options=[("all units", False), ("this unit", True)], value=first.only_this,
-            **_wide("in", width="11em", label="2em"),
-        )  # fmt: skip
-        self.since = w.IntSlider(
-            value=first.since, max=1000, **_wide("from step", width="24em", label="5em")
-        )
+        at = [("the value", "value"), ("its mean", "mean"), ("what it is there", "frozen")]
+        units = [("all units", False), ("this unit", True)]
+        last_unit = getattr(self.model, "num_hiddens", 1) - 1
+
+        def slider(name: str, last: int, *label: str) -> Any:
+            return w.IntSlider(getattr(start, name), max=last, **labelled(*label))
+
+        def dropdown(name: str, options: Any, *label: str) -> Any:
+            return w.Dropdown(options=options, value=getattr(start, name), **labelled(*label))
+
+        controls = {
+            "step": slider("step", MAX_CHARS, "step", "32em", "4em"),
+            "place": slider("place", last_unit, "unit, place", "32em", "6em"),
+            "order": dropdown("order", ORDERS, "units by", "15em", "5em"),
+            "gate": dropdown("gate", gates, "heat map", "18em", "5em"),
+            "held": dropdown("held", [("nothing", None), *gates], "hold", "17em", "4em"),
+            "at": dropdown("at", at, "at", "13em", "2em"),
+            "value": w.FloatSlider(
+                start.value, min=-1.0, max=1.0, step=0.05, **labelled("value", "22em", "4em")
+            ),
+            "only_this": dropdown("only_this", units, "in", "11em", "2em"),
+            "since": slider("since", MAX_CHARS, "from step", "24em", "5em"),
+        }
+        self.message = w.HTML()
+        self.text = w.Text(start.text, continuous_update=False, **labelled("text", "62em", "4em"))
+        self.play = play_buttons(controls["step"])
         self.here = w.Button(
             description="From here",
-            tooltip="Force from the step that is shown",
+            tooltip="Hold from the step that is shown",
             layout={"width": "8em"},
         )
-        self.here.on_click(lambda _: setattr(self.since, "value", self.step.value))
-        self._limit_value()
-        self._watched = [
-            *(self.step, self.place, self.order, self.gate),
-            *(self.held, self.at, self.value, self.only_this, self.since),
+        self.here.on_click(self._hold_from_here)
+        c = controls
+        rows = [
+            self.message,
+            wrapping_row(self.text),
+            wrapping_row(c["step"], self.play, c["gate"]),
+            wrapping_row(c["place"], c["order"]),
+            wrapping_row(c["held"], c["at"], c["value"]),
+            wrapping_row(c["only_this"], c["since"], self.here),
         ]
-
-    def _arranged(self) -> list:
-        """The controls in rows, which wrap where the window is narrow."""
-        from ipywidgets import HBox
-
-        rows = (
-            (self.text,),
-            (self.step, self.play, self.gate),
-            (self.place, self.order),
-            (self.held, self.at, self.value),
-            (self.only_this, self.since, self.here),
-        )
-        return [HBox(row, layout={"flex_flow": "row wrap"}) for row in rows]
+        return controls, rows
 
     @property
     def settings(self) -> GateSettings:
         """What the controls say."""
-        return GateSettings(
-            text=self._plain.text if self._plain else self.text.value,
-            step=self.step.value,
-            place=self.place.value,
-            order=self.order.value,
-            gate=self.gate.value,
-            held=self.held.value,
-            at=self.at.value,
-            value=round(self.value.value, 2),
-            since=self.since.value,
-            only_this=self.only_this.value,
-        )
+        text = self.baseline.text if self.baseline else self.text.value
+        return GateSettings(text, **self.values)
 
     def draw(self) -> Picture:
-        """See ``explorer_picture``; traces and texts that have not changed are kept."""
-        if self._plain is None:
-            return no_picture(self.problem)
+        """See ``explorer_picture``."""
+        if self.baseline is None:
+            return error_picture(self.problem)
         settings = self.settings
-        unit = settings.unit(self._plain)
-        held = (settings.held, settings.at, settings.value, settings.since)
-        held = settings.held and (*held, unit if settings.only_this else None)
-        if self.trace is None or self._held_key != (self._plain, held):
-            self.trace = _held(self.model, self._plain, settings)
-            self._held_key = (self._plain, held)
-        if self._writing_key != (self.trace, settings.step):
-            self._writing = _goes_on(self.model, self.vocab, self.trace, settings.step)
-            self._writing_key = (self.trace, settings.step)
-        return self._canvas.picture(
-            self.trace, settings.step, unit, self.vocab, settings.gate, settings.order,
-            self._writing,
-        )  # fmt: skip
+        self.trace = self._clamped_trace(self.baseline, settings.without_view())
+        continuations = self._continuations(self.trace, settings.step)
+        return self._canvas.picture(self.trace, settings, self.vocab, continuations)
 
     def _read(self, text: str) -> None:
         """Trace a new text, or say what is wrong with it and keep the one before."""
-        if len(text) > TEXT_LIMIT:
-            self._say(
-                f"This text has {len(text):,} characters, and the explorer takes at most "
-                f"{TEXT_LIMIT}: give it a sentence or two."
-            )
-            return
         try:
-            self._plain = trace_gates(self.model, text, self.vocab)
+            if len(text) > MAX_CHARS:
+                raise ValueError(
+                    f"The text must have at most {MAX_CHARS} characters, got {len(text):,}: give "
+                    "it a sentence or two."
+                )
+            self.baseline = trace_gates(self.model, text, self.vocab)
         except ValueError as error:
-            self._say(str(error))
+            self._show_problem(str(error))
             return
-        self._say("")
-        self._still = True
-        for slider in (self.step, self.since, self.play):
-            slider.max = len(self._plain) - 1
-        self._still = False
+        self._show_problem("")
+        with self.without_redraw():
+            for slider in (self.controls["step"], self.controls["since"], self.play):
+                slider.max = len(self.baseline) - 1
 
-    def _text_changed(self, change=None) -> None:
+    def _text_changed(self, change: Any) -> None:
         self._read(self.text.value)
         self._enable()
         self.redraw()
 
+    def _hold_from_here(self, button: Any) -> None:
+        self.controls["since"].value = self.controls["step"].value
+
     def _enable(self) -> None:
         """The controls work as soon as there is something to show."""
-        for control in (*self._watched, self.play, self.here):
-            control.disabled = self._plain is None
+        for control in (*self.controls.values(), self.play, self.here):
+            control.disabled = self.baseline is None
 
-    def _limit_value(self, change=None) -> None:
+    def _limit_value(self, change: Any = None) -> None:
         """The range of the value slider is that of what is held."""
-        self._still = True
-        self.value.min = GATES[self.held.value or "Z"][1]
-        self._still = False
+        with self.without_redraw():
+            self.controls["value"].min = GATES[self.controls["held"].value or "Z"][1]
 
-    def _say(self, problem: str) -> None:
+    def _show_problem(self, problem: str) -> None:
         """Show a sentence, or take it away."""
         self.problem = problem
-        look = 'role="alert" style="color:#a00000;font-weight:bold"'
-        self.message.value = f"<p {look}>{html.escape(problem)}</p>" if problem else ""
+        style = 'role="alert" style="color:#a00000;font-weight:bold"'
+        self.message.value = f"<p {style}>{html.escape(problem)}</p>" if problem else ""
