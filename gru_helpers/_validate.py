@@ -37,7 +37,13 @@ def checked_by(check: Callable[P, None]) -> Callable[[Callable[P, T]], Callable[
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> T:
-            check(*args, **kwargs)
+            try:
+                check(*args, **kwargs)
+            except TypeError as error:  # a missing argument is one of the function's, by its name
+                if not str(error).startswith(f"{check.__name__}()"):
+                    raise
+                told = str(error).replace(check.__name__, function.__name__, 1)
+                raise TypeError(told) from None
             return function(*args, **kwargs)
 
         return checked

@@ -11,7 +11,7 @@ import pytest
 import gru_helpers
 
 ROOT = Path(gru_helpers.__file__).resolve().parent.parent
-HEAVY = {"matplotlib", "PIL", "ipywidgets", "IPython", "pooch", "requests", "tqdm"}
+HEAVY = {"matplotlib", "PIL", "ipywidgets", "IPython", "pooch", "requests"}
 LATER = ("gru_helpers.plotting", "gru_helpers.widgets", "gru_helpers.classic")
 LATER += tuple(f"gru_helpers.studies.{name}" for name in ("bench", "speedrun", "train_pretrained"))
 PUBLIC = """
