@@ -5,6 +5,7 @@ sliders in ``gru_helpers.widgets``; these are imported only when they are asked 
 """
 
 from .bptt import gru_backward, gru_forward, gru_step_backward
+from .checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from .corpus import CorpusError, normalize
 from .dataset import (
     SeqDataLoader,
@@ -25,13 +26,10 @@ from .equations import (
 from .fast import FastGRUModel, GRUFunction, fast_gru
 from .gates import Clamp, GateTrace, clamp_gates, continue_text, half_lives, trace_gates
 from .models import (
-    CheckpointError,
     RNNModel,
     RNNModelScratch,
-    load_checkpoint,
     params_from_rnn_model,
     params_to_rnn_model,
-    save_checkpoint,
     try_gpu,
 )
 from .pretrained import load_pretrained

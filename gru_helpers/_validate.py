@@ -1,23 +1,21 @@
 """One clear sentence for each wrong argument: what was expected, and what was given.
 
-A public function that checks its arguments does so through a function of this module that takes
-the same arguments; ``checked_by`` puts the one in front of the other.
+``checked_by`` puts a check in front of a function, so that a taught function shows what it teaches.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import numbers
 from collections.abc import Callable, Sequence, Sized
-from typing import Any, ParamSpec, TypeGuard, TypeVar
+from typing import Any, TypeGuard, TypeVar, cast
 
 import torch
 from torch import Tensor
-from torch.types import Device
 
-P = ParamSpec("P")
-T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 PARAM_NAMES = (
     *("W_xz", "W_hz", "b_z"),
@@ -31,16 +29,34 @@ class CorpusError(ValueError):
     """A text that is missing, damaged, or too short for the minibatches asked of it."""
 
 
-def checked_by(check: Callable[P, None]) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Call ``check`` with the arguments of a function before the function itself."""
+def checked_by(check: Callable[..., None], **fixed: object) -> Callable[[F], F]:
+    """Call ``check`` before a function, with those of its arguments that ``check`` names.
 
-    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+    ``fixed`` are further arguments of ``check``. A call that lacks an argument is left to the
+    function, which says so.
+    """
+    named = inspect.signature(check).parameters
+
+    def decorate(function: F) -> F:
+        places = [
+            (place, name, parameter.default)
+            for place, (name, parameter) in enumerate(
+                inspect.signature(function).parameters.items()
+            )
+            if name in named
+        ]
+
         @functools.wraps(function)
-        def checked(*args: P.args, **kwargs: P.kwargs) -> T:
-            check(*args, **kwargs)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            given = {
+                name: args[place] if place < len(args) else kwargs.get(name, default)
+                for place, name, default in places
+            }
+            if not any(value is inspect.Parameter.empty for value in given.values()):
+                check(**given, **fixed)
             return function(*args, **kwargs)
 
-        return checked
+        return cast("F", checked)
 
     return decorate
 
@@ -66,20 +82,15 @@ def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
 # --- sizes --------------------------------------------------------------------------------------
 
 
-def check_model_sizes(vocab_size: int, num_hiddens: int) -> None:
+def check_state_sizes(batch_size: int, num_hiddens: int) -> None:
     """Refuse sizes below 1."""
-    check_positive_int("vocab_size", vocab_size)
+    check_positive_int("batch_size", batch_size)
     check_positive_int("num_hiddens", num_hiddens)
 
 
-def check_get_params(vocab_size: int, num_hiddens: int, device: Device) -> None:
-    """The check of ``get_params``."""
-    check_model_sizes(vocab_size, num_hiddens)
-
-
-def check_init_gru_state(batch_size: int, num_hiddens: int, device: Device) -> None:
-    """The check of ``init_gru_state``."""
-    check_positive_int("batch_size", batch_size)
+def check_model_sizes(vocab_size: int, num_hiddens: int) -> None:
+    """Refuse sizes below 1."""
+    check_positive_int("vocab_size", vocab_size)
     check_positive_int("num_hiddens", num_hiddens)
 
 
@@ -111,11 +122,21 @@ def check_token_ids(X: Tensor, vocab_size: int) -> None:
 
 
 def check_sampling(
-    corpus: Sequence[int] | Tensor, batch_size: int, num_steps: int, use_random_iter: bool
+    corpus: Sequence[int] | Tensor,
+    batch_size: int,
+    num_steps: int,
+    offset: int | None,
+    use_random_iter: bool,
 ) -> None:
-    """Refuse sizes that leave no minibatch at any offset, naming the largest that would fit."""
+    """Refuse an offset that no epoch draws, and sizes that leave no minibatch at any offset."""
     check_positive_int("batch_size", batch_size)
     check_positive_int("num_steps", num_steps)
+    most = num_steps - use_random_iter
+    if offset is not None and not (_is_int(offset) and 0 <= offset <= most):
+        raise ValueError(
+            f"offset must be an integer from 0 to {most} (num_steps={num_steps}), or None, got "
+            f"{offset!r}."
+        )
     n = len(corpus)
     if use_random_iter:
         fits = (n - num_steps) // num_steps >= batch_size
@@ -137,40 +158,6 @@ def check_max_tokens(max_tokens: int) -> None:
     """Refuse anything but a number of tokens, or -1 for all of them."""
     if not _is_int(max_tokens) or (max_tokens < 1 and max_tokens != -1):
         raise ValueError(f"max_tokens must be a positive integer, or -1 for all, got {max_tokens}.")
-
-
-def check_offset(offset: int | None, num_steps: int, use_random_iter: bool) -> None:
-    """Refuse an offset other than those that an epoch would draw."""
-    most = num_steps - use_random_iter
-    if offset is not None and not (_is_int(offset) and 0 <= offset <= most):
-        raise ValueError(
-            f"offset must be an integer from 0 to {most} (num_steps={num_steps}), or None, got "
-            f"{offset!r}."
-        )
-
-
-def check_sequential_sampling(
-    corpus: Sequence[int] | Tensor,
-    batch_size: int,
-    num_steps: int,
-    offset: int | None = None,
-    generator: torch.Generator | None = None,
-) -> None:
-    """The check of ``seq_data_iter_sequential``."""
-    check_sampling(corpus, batch_size, num_steps, use_random_iter=False)
-    check_offset(offset, num_steps, use_random_iter=False)
-
-
-def check_random_sampling(
-    corpus: Sequence[int] | Tensor,
-    batch_size: int,
-    num_steps: int,
-    offset: int | None = None,
-    generator: torch.Generator | None = None,
-) -> None:
-    """The check of ``seq_data_iter_random``."""
-    check_sampling(corpus, batch_size, num_steps, use_random_iter=True)
-    check_offset(offset, num_steps, use_random_iter=True)
 
 
 # --- a GRU's parameters, state and inputs -------------------------------------------------------
@@ -292,14 +279,7 @@ def check_gru(inputs: Tensor, state: Sequence[Tensor], params: Sequence[Tensor])
     check_gru_call(inputs, state, params)
 
 
-def check_gru_step(
-    X: Tensor,
-    H: Tensor,
-    params: Sequence[Tensor],
-    z_keeps: bool = True,
-    reset_after: bool = False,
-    clamp: Callable[[str, Tensor], Tensor] | None = None,
-) -> None:
+def check_gru_step(X: Tensor, H: Tensor, params: Sequence[Tensor], reset_after: bool) -> None:
     """The check of ``gru_step``, which is called at every step and must be quick."""
     if len(params) < 9:
         raise ValueError(
@@ -318,12 +298,7 @@ def check_gru_step(
         )
 
 
-def check_unroll(
-    inputs: Tensor,
-    state: Sequence[Tensor],
-    params: Sequence[Tensor],
-    step: Callable[..., tuple[Tensor, ...]],
-) -> None:
+def check_unroll(inputs: Tensor, state: Sequence[Tensor], params: Sequence[Tensor]) -> None:
     """The check of ``unroll``, whose parameters are those of any step."""
     if len(inputs) == 0:
         raise ValueError("The inputs must have at least one step, got 0.")
@@ -345,22 +320,11 @@ def check_gru_switched(
     inputs: Tensor,
     state: Sequence[Tensor],
     params: Sequence[Tensor],
-    z_keeps: bool = True,
-    reset_after: bool = False,
+    z_keeps: bool,
+    reset_after: bool,
 ) -> None:
-    """The check of ``gru_switched``."""
+    """The check of ``gru_switched`` and ``gru_forward``."""
     check_choice("z_keeps", z_keeps, (False, True))
-    check_reset_after(reset_after, params)
-    check_gru_call(inputs, state, params)
-
-
-def check_gru_forward(
-    inputs: Tensor,
-    state: Sequence[Tensor],
-    params: Sequence[Tensor],
-    reset_after: bool = False,
-) -> None:
-    """The check of ``gru_forward``."""
     check_reset_after(reset_after, params)
     check_gru_call(inputs, state, params)
 
@@ -370,7 +334,7 @@ def check_gru_backward(
     dH: Tensor,
     saved: Sequence[tuple[Tensor, ...]],
     params: Sequence[Tensor],
-    reset_after: bool = False,
+    reset_after: bool,
 ) -> None:
     """The check of ``gru_backward``."""
     check_reset_after(reset_after, params)

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ._validate import check_gru_backward, check_gru_forward, checked_by
+from ._validate import check_gru_backward, check_gru_switched, checked_by
 from .equations import gru_step
 
 Saved = list[tuple[Tensor, ...]]
 
 
-@checked_by(check_gru_forward)
+@checked_by(check_gru_switched, z_keeps=True)
 def gru_forward(
     inputs: Tensor, state: Sequence[Tensor], params: Sequence[Tensor], reset_after: bool = False
 ) -> tuple[Tensor, tuple[Tensor], Saved]:

@@ -17,11 +17,8 @@ from torch import Tensor
 from ._validate import (
     CorpusError,
     check_max_tokens,
-    check_offset,
     check_positive_int,
-    check_random_sampling,
     check_sampling,
-    check_sequential_sampling,
     checked_by,
 )
 from .corpus import clean_lines, normalize, read_corpus
@@ -32,7 +29,7 @@ Minibatch = tuple[Tensor, Tensor]
 # --- notebook 03 --------------------------------------------------------------------------------
 
 
-@checked_by(check_sequential_sampling)
+@checked_by(check_sampling, use_random_iter=False)
 def seq_data_iter_sequential(
     corpus: Sequence[int] | Tensor,
     batch_size: int,
@@ -55,7 +52,7 @@ def seq_data_iter_sequential(
         yield Xs[:, i : i + num_steps], Ys[:, i : i + num_steps]
 
 
-@checked_by(check_random_sampling)
+@checked_by(check_sampling, use_random_iter=True)
 def seq_data_iter_random(
     corpus: Sequence[int] | Tensor,
     batch_size: int,
@@ -211,8 +208,7 @@ class SeqDataLoader:
     ):
         """Hold ``corpus`` (ids) and how to cut it. Raises ``CorpusError`` if no minibatch fits."""
         self.corpus = torch.as_tensor(corpus)
-        check_sampling(self.corpus, batch_size, num_steps, use_random_iter)
-        check_offset(offset, num_steps, use_random_iter)
+        check_sampling(self.corpus, batch_size, num_steps, offset, use_random_iter)
         self.vocab, self.corpus_name = vocab, corpus_name
         self.batch_size, self.num_steps = batch_size, num_steps
         self.use_random_iter, self.offset, self.generator = use_random_iter, offset, generator

@@ -21,11 +21,11 @@ from torch.types import Device
 
 from ._validate import (
     PARAM_NAMES,
-    check_get_params,
     check_gru,
     check_gru_step,
     check_gru_switched,
-    check_init_gru_state,
+    check_model_sizes,
+    check_state_sizes,
     check_unroll,
     checked_by,
 )
@@ -44,7 +44,7 @@ __all__ = [
 # --- notebook 02 --------------------------------------------------------------------------------
 
 
-@checked_by(check_get_params)
+@checked_by(check_model_sizes)
 def get_params(vocab_size: int, num_hiddens: int, device: Device) -> list[Tensor]:
     """The eleven parameters of a GRU language model, as leaf tensors that require gradients.
 
@@ -79,7 +79,7 @@ def get_params(vocab_size: int, num_hiddens: int, device: Device) -> list[Tensor
 # --- notebook 03 --------------------------------------------------------------------------------
 
 
-@checked_by(check_init_gru_state)
+@checked_by(check_state_sizes)
 def init_gru_state(batch_size: int, num_hiddens: int, device: Device) -> tuple[Tensor]:
     """The state before the first step: ``(H,)``, H of zeros, ``(batch_size, num_hiddens)``."""
     return (torch.zeros((batch_size, num_hiddens), device=device),)

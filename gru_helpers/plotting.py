@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 import itertools
+import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -168,6 +170,69 @@ def plot_history(
             f"written at epoch {epoch}: {sample}", fontsize=10, color=GREY, family="monospace"
         )
     return figure
+
+
+# The bar and the live curve are redrawn this often, and the curve never takes more than a twentieth
+# of the time; a bar that moves ten times a second overflows the queue of a client that reads late.
+REDRAW_SECONDS, REDRAW_SHARE = 0.5, 0.05
+
+
+class TrainingView:
+    """The progress bar and the live curve of one training run, whose ``History`` grows."""
+
+    def __init__(
+        self, history: Any, num_epochs: int, progress: bool = True, plot: bool | None = None
+    ) -> None:
+        """Show a bar if ``progress``, and the curve if ``plot`` (``None``: in a notebook)."""
+        self.history, self.num_epochs = history, num_epochs
+        self.next_drawing = 0.0
+        in_notebook = _in_notebook()
+        self.picture: Any = None
+        if in_notebook if plot is None else plot:
+            self.picture = LivePicture(f"Training curve of {history.label or 'this run'}")
+        self.bar: Any = None
+        if progress:
+            if in_notebook:
+                from tqdm.auto import tqdm
+            else:
+                from tqdm import tqdm
+            self.bar = tqdm(
+                total=num_epochs,
+                unit="epoch",
+                desc=history.label or None,
+                mininterval=REDRAW_SECONDS,
+            )
+
+    def update(self) -> None:
+        """Advance the bar; redraw the curve if the last drawing is old enough."""
+        if self.bar is not None:
+            self.bar.set_postfix_str(f"perplexity {self.history.perplexity[-1]:.2f}", refresh=False)
+            self.bar.update(1)
+        started = time.monotonic()
+        if self.picture is not None and started > self.next_drawing:
+            self._draw()
+            ended = time.monotonic()
+            self.next_drawing = ended + max(REDRAW_SECONDS, (ended - started) / REDRAW_SHARE)
+
+    def close(self) -> None:
+        """Show the last state of both."""
+        if self.bar is not None:
+            if self.history.perplexity:
+                self.bar.set_postfix_str(f"perplexity {self.history.perplexity[-1]:.2f}")
+            self.bar.update(self.history.epochs - self.bar.n)
+            self.bar.close()
+        if self.picture is not None and self.history.epochs:
+            self._draw()
+
+    def _draw(self) -> None:
+        self.picture.show(plot_history([self.history], num_epochs=self.num_epochs))
+
+
+def _in_notebook() -> bool:
+    """Whether the code runs in a Jupyter kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell is not None and hasattr(shell, "kernel")
 
 
 def plot_bars(

@@ -11,9 +11,10 @@ from typing import Any
 from torch.types import Device
 
 from ._validate import check_choice
+from .checkpoints import load_checkpoint
 from .corpus import data_dir
 from .dataset import Vocab
-from .models import RNNModel, RNNModelScratch, load_checkpoint
+from .models import RNNModel, RNNModelScratch
 
 MODELS = {"gru": "the GRU of notebook 03", "nn_gru": "nn.GRU"}
 

@@ -11,12 +11,11 @@ import json
 import math
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +26,7 @@ from torch.types import Device
 from ._validate import check_count, check_temperature, check_training, check_vocab
 from .dataset import Minibatch, Vocab, encode_text
 from .models import State
+from .plotting import TrainingView, plot_history
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -108,8 +108,6 @@ class History:
 
     def plot(self) -> Figure:
         """The training curve as a matplotlib ``Figure`` (see ``plotting.plot_history``)."""
-        from .plotting import plot_history
-
         return plot_history([self])
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -286,7 +284,7 @@ def train(
     optimizer, lr_scheduler = _optimizer_and_scheduler(model, lr, optimizer, lr_scheduler)
     heldout_every = heldout_every or max(1, num_epochs // 20)
     history = History(label=label, device=str(device))
-    view = _View(history, num_epochs, progress, plot)
+    view = TrainingView(history, num_epochs, progress, plot)
     try:
         for epoch in range(1, num_epochs + 1):
             started = time.perf_counter()
@@ -382,67 +380,3 @@ def _not_finite(mean_loss: float, epoch: int, optimizer: Optimizer, clip: float 
         f"The loss became {mean_loss} in epoch {epoch} with lr={lr:g}: try a smaller learning rate "
         f"(lr={lr / 10:g}) or {clipping}, and re-create the model; its weights are unusable."
     )
-
-
-# The bar and the live curve are redrawn this often, and the curve never takes more than a twentieth
-# of the time; a bar that moves ten times a second overflows the queue of a client that reads late.
-REDRAW_SECONDS, REDRAW_SHARE = 0.5, 0.05
-
-
-class _View:
-    """The progress bar and the live curve of one run."""
-
-    def __init__(self, history: History, num_epochs: int, progress: bool, plot: bool | None):
-        self.history, self.num_epochs = history, num_epochs
-        self.next_drawing = 0.0
-        in_notebook = _in_notebook()
-        self.picture: Any = None
-        if in_notebook if plot is None else plot:
-            from .plotting import LivePicture
-
-            self.picture = LivePicture(f"Training curve of {history.label or 'this run'}")
-        self.bar: Any = None
-        if progress:
-            if in_notebook:
-                from tqdm.auto import tqdm
-            else:
-                from tqdm import tqdm
-            self.bar = tqdm(
-                total=num_epochs,
-                unit="epoch",
-                desc=history.label or None,
-                mininterval=REDRAW_SECONDS,
-            )
-
-    def update(self) -> None:
-        """Advance the bar; redraw the curve if the last drawing is old enough."""
-        if self.bar is not None:
-            self.bar.set_postfix_str(f"perplexity {self.history.perplexity[-1]:.2f}", refresh=False)
-            self.bar.update(1)
-        started = time.monotonic()
-        if self.picture is not None and started > self.next_drawing:
-            self._draw()
-            ended = time.monotonic()
-            self.next_drawing = ended + max(REDRAW_SECONDS, (ended - started) / REDRAW_SHARE)
-
-    def close(self) -> None:
-        """Show the last state of both."""
-        if self.bar is not None:
-            if self.history.perplexity:
-                self.bar.set_postfix_str(f"perplexity {self.history.perplexity[-1]:.2f}")
-            self.bar.update(self.history.epochs - self.bar.n)
-            self.bar.close()
-        if self.picture is not None and self.history.epochs:
-            self._draw()
-
-    def _draw(self) -> None:
-        from .plotting import plot_history
-
-        self.picture.show(plot_history([self.history], num_epochs=self.num_epochs))
-
-
-def _in_notebook() -> bool:
-    """Whether the code runs in a Jupyter kernel."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    return shell is not None and hasattr(shell, "kernel")

@@ -58,11 +58,11 @@ X, Y = ids[:75].reshape(3, 25), ids[1:76].reshape(3, 25)""",
 LIVE_CURVE = [
     """
 import torch
-import gru_helpers.trainer
+import gru_helpers.plotting
 from gru_helpers import RNNModelScratch, get_params, gru, init_gru_state
 from gru_helpers import load_data_time_machine, train
 
-gru_helpers.trainer.REDRAW_SECONDS, gru_helpers.trainer.REDRAW_SHARE = 0.1, 1
+gru_helpers.plotting.REDRAW_SECONDS, gru_helpers.plotting.REDRAW_SHARE = 0.1, 1
 torch.set_num_threads(1)
 torch.manual_seed(0)
 it, vocab = load_data_time_machine(32, 35, corpus="bundled")

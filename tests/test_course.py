@@ -167,12 +167,16 @@ def change_stamp(course, **facts):
     course.STAMP.write_text(json.dumps(dict(course.read_stamp(), **facts)), "utf-8")
 
 
+def move(course):
+    course.ROOT = shutil.copytree(course.ROOT, course.ROOT.parent / "moved")
+
+
 # what happened since the last installation; whether pip runs, and whether on a new .venv
 SINCE = {
     "nothing": (lambda course: None, False, False),
     "constraints changed": (lambda course: append(course.ROOT / "constraints.txt"), True, False),
     "pyproject changed": (lambda course: append(course.ROOT / "pyproject.toml"), True, False),
-    "folder moved": (lambda course: change_stamp(course, root="/elsewhere"), True, False),
+    "folder moved": (move, True, False),
     "another Python": (lambda course: change_stamp(course, python="3.10"), True, True),
     "another torch": (lambda course: os.environ.update(GRU_TORCH_INDEX=INDEX), True, True),
     "python gone": (lambda course: shutil.rmtree(course.PYTHON.parent), True, True),
@@ -236,6 +240,17 @@ def test_failed_update_keeps_the_lab_open_and_stays_out_of_date(
     installer.steps.clear()
     course.setup()
     assert installer.steps
+
+
+def test_interrupted_update_leaves_no_stamp(course, installer, monkeypatch):
+    def interrupt(command):
+        raise KeyboardInterrupt
+
+    course.setup()
+    append(course.ROOT / "constraints.txt")
+    monkeypatch.setattr(course, "run_with_progress", interrupt)
+    assert course.main(["lab"]) == 130
+    assert course.read_stamp() == {}
 
 
 @pytest.mark.parametrize(
@@ -325,34 +340,40 @@ def test_paths_may_be_seen_from_the_folder_of_the_user(course, calls, monkeypatc
         assert calls[1].command[3:] == [str(path.resolve())]
 
 
-@pytest.mark.parametrize(("workflows", "actionlint"), [(0, 1), (1, 0), (1, 1)])
-@pytest.mark.parametrize("failing", ["", "ruff", "mypy"])
-def test_lint_runs_every_check(course, calls, monkeypatch, capsys, failing, workflows, actionlint):
+@pytest.mark.parametrize(
+    ("failing", "missing", "message"),
+    [
+        ("", "", ""),
+        ("ruff", "", "Failed: ruff check, ruff format\n"),
+        ("mypy", "", "Failed: mypy\n"),
+        ("", "actionlint", "actionlint is not installed, so its check is left out.\n"),
+        ("", "mypy", "mypy is not installed, so its check is left out.\nFailed: mypy\n"),
+    ],
+)
+def test_lint_runs_every_check(course, calls, monkeypatch, capsys, failing, missing, message):
     def run_program(command):
         run.append(" ".join(command))
         return int(command[0] == failing)
 
-    def which(name, path):
-        return name if actionlint or name != "actionlint" else None
-
     run = []
     monkeypatch.setattr(course, "run_program", run_program)
-    monkeypatch.setattr(shutil, "which", which)
-    if workflows:
-        (course.ROOT / ".github" / "workflows").mkdir(parents=True)
-    assert course.main(["lint"]) == (1 if failing else 0)
-    zizmor = ["zizmor --offline .github/workflows"] * workflows
-    last = ["actionlint"] * (workflows and actionlint)
-    assert run == ["ruff check", "ruff format --check", "lint-imports", "mypy", *zizmor, *last]
-    output = capsys.readouterr()
-    assert ("actionlint is not installed" in output.out) is bool(workflows and not actionlint)
-    failed = {"": "", "ruff": "Failed: ruff check, ruff format\n", "mypy": "Failed: mypy\n"}
-    assert output.err == failed[failing]
+    monkeypatch.setattr(shutil, "which", lambda name, path: None if name == missing else name)
+    checks = ["ruff check", "ruff format --check", "lint-imports --no-logo", "mypy"]
+    workflows = ["zizmor --offline .github/workflows", "actionlint"]
+    course.main(["lint"])
+    assert run == [check for check in checks if check != missing]
+    run.clear()
+    capsys.readouterr()
+    (course.ROOT / ".github" / "workflows").mkdir(parents=True)
+    assert course.main(["lint"]) == int("Failed" in message)
+    assert run == [check for check in checks + workflows if check != missing]
+    assert capsys.readouterr().err == message
 
 
 def test_lint_with_fix_or_paths(course, calls, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name, path: name)
     monkeypatch.chdir(course.ROOT)
+    (course.ROOT / ".github" / "workflows").mkdir(parents=True)
     course.main(["lint", "--fix", "course.py"])
     assert [" ".join(call.command) for call in calls] == [
         f"ruff check --fix {course.ROOT / 'course.py'}",

@@ -285,7 +285,7 @@ def test_get_params_are_eleven_leaves_in_the_taught_order():
     assert all(p.is_leaf and p.requires_grad and p.grad is None for p in params)
     assert sum(p.numel() for p in params) == 226_076
     assert len({p.data_ptr() for p in params}) == 11, "no two share their numbers"
-    assert get_params(2, 3)[0].device == init_gru_state(2, 3)[0].device == CPU
+    assert get_params(2, 3, "cpu")[0].device == init_gru_state(2, 3, "cpu")[0].device == CPU
     assert get_params(2, 3, "meta")[0].device == torch.device("meta")
 
 
@@ -331,8 +331,18 @@ def test_a_check_changes_nothing_that_can_be_seen(function):
         assert getattr(function, attribute) == getattr(bare, attribute)
     signature = inspect.signature(function)
     assert signature == inspect.signature(bare)
-    check = inspect.getclosurevars(function).nonlocals["check"]
-    assert inspect.signature(check).parameters == signature.parameters, "names and defaults"
+    closure = inspect.getclosurevars(function).nonlocals
+    named = set(inspect.signature(closure["check"]).parameters)
+    assert named <= {*signature.parameters, *closure["fixed"]}, "the check asks for no other"
+
+
+def test_a_missing_argument_is_one_of_the_function_by_its_name():
+    with pytest.raises(TypeError, match=r"^gru\(\) missing 1 required .* 'params'$"):
+        gru(INPUTS, (H,))
+    with pytest.raises(TypeError, match=r"^get_params\(\) got an unexpected .* 'hiddens'$"):
+        get_params(4, hiddens=6)
+    with pytest.raises(TypeError, match="has no len"):
+        gru(INPUTS, (H,), iter(PARAMS))
 
 
 def test_a_check_sees_the_arguments_as_they_were_given():

@@ -92,6 +92,17 @@ def test_first_and_second_derivatives_are_finite_differences(reset_after):
 
 
 @RESETS
+def test_gradients_are_the_same_with_a_graph_of_their_own(reset_after):
+    """``create_graph=True`` takes another way to them."""
+    leaves, ids = leaves_of(21, reset_after), torch.randint(0, 4, (5, 3))
+    for wanted, results in ((leaves, fast(*leaves)), (leaves[1:], fast(ids, *leaves[1:]))):
+        weights = directions(results)
+        found = torch.autograd.grad(results, wanted, weights, create_graph=True)
+        agree(found, torch.autograd.grad(results, wanted, weights))
+        assert found[0].requires_grad
+
+
+@RESETS
 def test_the_last_bit_is_the_same_each_time(reset_after):
     leaves = leaves_of(2, reset_after)
     agree(gradients(fast, leaves), gradients(fast, leaves), 0.0)

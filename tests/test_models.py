@@ -475,7 +475,7 @@ UNKNOWN_ID = "Token ids must lie between 0 and 27, got {}: was X made with anoth
     ("X", "sentence"),
     [
         (torch.tensor([[0, 28]]), UNKNOWN_ID.format(28)),
-        (torch.tensor([[0, -1], [1000, 0]]), UNKNOWN_ID.format(-1)),
+        (torch.tensor([[0, -1]]), UNKNOWN_ID.format(-1)),
         (torch.tensor([[0, 200]], dtype=torch.uint8), UNKNOWN_ID.format(200)),
         (torch.zeros(4, 9), NOT_IDS.format("(4, 9)", "torch.float32")),
         (torch.zeros(4, 9, dtype=torch.bool), NOT_IDS.format("(4, 9)", "torch.bool")),

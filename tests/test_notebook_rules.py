@@ -86,7 +86,7 @@ GOOD = [
     text_cell("**Predict.** What does it print?\n\n$$" + "x + " * 200 + "$$"),
     code_cell(STEP),
     code_cell(
-        "def init_gru_state(batch_size, num_hiddens, device=None):\n"
+        "def init_gru_state(batch_size, num_hiddens, device):\n"
         "    'Other words.'\n    return (torch.zeros((batch_size, num_hiddens), device=device),)"
     ),
     code_cell("%time\nseconds = 3", printed("3 s\n"), tags=IGNORED),

@@ -5,7 +5,7 @@ import pytest
 import torch
 from pictures import NO_WARNINGS, PNG, pixels, size_of
 
-from gru_helpers import History, RNNModel, SeqDataLoader, plotting, train, trainer
+from gru_helpers import History, RNNModel, SeqDataLoader, plotting, train
 
 
 def run(label="", epochs=4, heldout=(), samples=()):
@@ -251,7 +251,7 @@ def test_a_live_picture_is_replaced_in_place(screen):
 
 
 def test_training_ends_with_the_whole_curve_on_the_screen(screen, vocab, monkeypatch):
-    monkeypatch.setattr(trainer, "REDRAW_SECONDS", 0)
+    monkeypatch.setattr(plotting, "REDRAW_SECONDS", 0)
     torch.manual_seed(0)
     model = RNNModel(torch.nn.GRU(28, 4), 28)
     data = SeqDataLoader(vocab[list("time after time " * 8)], vocab, 2, 10)

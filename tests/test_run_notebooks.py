@@ -33,13 +33,16 @@ def test_executes_all_and_names_the_cell_that_fails(notebooks, capsys):
     good, bad = notebooks / "01_good.ipynb", notebooks / "02_bad.ipynb"
     solution = notebooks / "solutions" / "01_solution.ipynb"
     write_notebook(good, "from pathlib import Path\nassert Path('01_good.ipynb').exists()", "6 * 7")
-    write_notebook(bad, "x = 1", "", "x / 0", "print('not reached')")
+    write_notebook(
+        bad, "x = 1", "", "raise ValueError('one line\\nand another')", "print('not reached')"
+    )
     write_notebook(solution, "print('after')")
     before = [path.read_bytes() for path in (good, bad, solution)]
 
     assert run_notebooks.main([]) == 1
     output = capsys.readouterr()
-    assert "02_bad: cell [2] stopped with ZeroDivisionError: division by zero" in output.err
+    assert "02_bad: cell [2] stopped with ValueError: one line\n" in output.err
+    assert "another" not in output.err
     assert "Traceback" not in output.err
     assert [line.split()[0] for line in output.out.splitlines()] == [
         "notebook",

@@ -114,7 +114,8 @@ def test_without_the_book_it_says_so(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("option", ["--seeds", "--threads"])
-def test_wrong_options_are_named_on_stderr(option, capsys):
+def test_wrong_options_are_named_on_stderr(option, monkeypatch, capsys):
+    monkeypatch.setattr(speedrun, "load_data_time_machine", None)
     with pytest.raises(SystemExit):
         speedrun.main([option, "0"])
     assert f"{option} must be a positive integer, got 0." in capsys.readouterr().err

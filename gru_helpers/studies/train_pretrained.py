@@ -8,6 +8,7 @@ them.
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..checkpoints import save_checkpoint
 from ..corpus import BOOK_NAME, BOOK_SHA1, CorpusError, data_dir
 from ..dataset import SeqDataLoader, load_data_time_machine
 from ..equations import get_params, gru, init_gru_state
-from ..models import RNNModel, RNNModelScratch, save_checkpoint
+from ..models import RNNModel, RNNModelScratch
 from ..pretrained import MODELS
 from ..trainer import evaluate_perplexity, train
-from .bench import write_json
 
 BATCH_SIZE, NUM_STEPS, NUM_HIDDENS, NUM_EPOCHS, LEARNING_RATE, SEED = 32, 35, 256, 500, 1, 0
 PROVENANCE = "provenance.json"
@@ -80,7 +81,7 @@ def main() -> int:
     except CorpusError as error:
         print(f"The models are trained on the book, which is missing: {error}", file=sys.stderr)
         return 1
-    write_json(folder / PROVENANCE, facts)
+    (folder / PROVENANCE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
