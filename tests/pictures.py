@@ -5,6 +5,7 @@ import io
 import string
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -13,6 +14,12 @@ from gru_helpers.plotting import compress_png
 from gru_helpers.widgets.canvas import CLAMPED, NUM_BARS
 from gru_helpers.widgets.explorer import WIDGET_VIEW
 
+# an older library that is warned by a newer one is no fault of ours, our use of matplotlib is
+NO_WARNINGS = pytest.mark.filterwarnings(
+    "error",
+    "ignore::DeprecationWarning",
+    "error::matplotlib.MatplotlibDeprecationWarning",
+)
 PNG = b"\x89PNG\r\n\x1a\n"
 ENGLISH = Vocab(string.ascii_lowercase + " ")
 SMALL = Vocab("abc ")

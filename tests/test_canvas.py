@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from pictures import (
+    NO_WARNINGS,
     SMALL,
     bars_of,
     build,
@@ -36,7 +37,7 @@ from gru_helpers.widgets.canvas import (
     to_pixels,
 )
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = NO_WARNINGS
 
 
 def drawn(label):
@@ -168,7 +169,7 @@ def test_it_shows_itself_with_and_without_a_kernel(explorer):
 
 def test_it_shows_itself_with_ipywidgets_7(explorer, monkeypatch):
     """There a widget has no bundle of its own: it displays itself, by ``_ipython_display_``."""
-    monkeypatch.delattr(ipywidgets.Widget, "_repr_mimebundle_")
+    monkeypatch.delattr(ipywidgets.Widget, "_repr_mimebundle_", raising=False)
     check_display(explorer)
 
 

@@ -194,6 +194,18 @@ def test_github_runs_the_commands_of_the_readme_with_a_limit():
     assert all(0 < job["timeout-minutes"] <= 90 for job in JOBS.values())
 
 
+def test_the_test_files_that_github_names_exist():
+    named = re.findall(r"tests/\w+\.py", "\n".join(steps("run")))
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_github_tries_an_ipywidgets_that_only_colab_has():
+    (pin,) = re.findall(r"ipywidgets==([\d.]+)", "\n".join(steps("run")))
+    assert requirements(PROJECT["dependencies"])["ipywidgets"].specifier.contains(pin)
+    assert not requirements(EXTRAS["lab"])["ipywidgets"].specifier.contains(pin)
+
+
 def test_actions_are_pinned_to_a_commit_and_say_which_release_it_is():
     text = WORKFLOW.read_text("utf-8")
     pinned = re.findall(r"uses: \S+@[0-9a-f]{40} # v\d+\.\d+\.\d+\n", text)

@@ -5,13 +5,13 @@ import math
 import random
 
 import pytest
-from pictures import check_shown, check_size, count
+from pictures import NO_WARNINGS, check_shown, check_size, count
 
 from gru_helpers.widgets import OneUnitExplorer
 from gru_helpers.widgets.canvas import to_pixels
 from gru_helpers.widgets.one_unit import STEPS_AHEAD, OneUnitCanvas, one_unit_steps
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = NO_WARNINGS
 
 START = {"x": 1.0, "h": -0.8, "b_z": 0.0, "b_r": 0.0, "b_h": 0.0}
 EXTREME = {"x": -3.0, "h": 1.0, "b_z": 6.0, "b_r": -6.0, "b_h": 3.0}

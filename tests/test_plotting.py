@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from pictures import PNG, pixels, size_of
+from pictures import NO_WARNINGS, PNG, pixels, size_of
 
 from gru_helpers import History, RNNModel, SeqDataLoader, plotting, train
 
@@ -62,7 +62,7 @@ def figure(request):
     return FIGURES[request.param]()
 
 
-@pytest.mark.filterwarnings("error")
+@NO_WARNINGS
 def test_every_figure_is_drawn_without_a_warning(figure):
     png = plotting.to_png(figure)
     width, height = size_of(png)

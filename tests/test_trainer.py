@@ -375,6 +375,13 @@ def test_a_model_in_float64_and_one_whose_params_were_assigned(quiet, minibatche
     assert {p.dtype for p in double.parameters()} == {torch.float64}
 
 
+def test_the_model_is_moved_to_the_device(scratch, quiet, monkeypatch):
+    moved = []
+    monkeypatch.setattr(scratch, "to", moved.append)
+    quiet(scratch, 1)
+    assert moved == [CPU]
+
+
 class Recorder(nn.Module):
     """A model that remembers each state that it is given in training and each that it returns."""
 
@@ -502,6 +509,8 @@ def test_the_bar_names_the_perplexity(scratch, quiet, capsys):
     assert f"perplexity {history.perplexity[-1]:.2f}" in printed.err
     assert "2/2" in printed.err
     assert printed.out == ""
+    quiet(scratch, 5, progress=True, target_perplexity=1e9)
+    assert "1/5" in capsys.readouterr().err, "the last epoch of a run that stops early counts"
     quiet(scratch, 2)
     assert capsys.readouterr().err == ""
 

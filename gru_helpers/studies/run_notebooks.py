@@ -48,6 +48,7 @@ def execute(notebook: nbformat.NotebookNode, path: Path, timeout: int) -> str:
             kernel_name="python3",
             resources={"metadata": {"path": str(path.parent)}},
             store_widget_state=False,
+            coalesce_streams=True,  # what a cell prints, however the client received it
             on_cell_executed=lambda cell, cell_index, execute_reply: bar.update(),
         )
         try:
