@@ -462,7 +462,9 @@ def test_ctrl_c_ends_quietly_even_if_the_program_ignores_it(course, handler):
         "print('ready', flush=True); time.sleep(600)"
     )
     script = (
-        "import course, sys\n"
+        "import course, signal, sys\n"
+        # a shell that starts programs in the background has them ignore Ctrl-C
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"command = [sys.executable, '-c', {program!r}]\n"
         "course.setup = lambda torch_index: course.run_program(command, grace_seconds=0.1)\n"
         "sys.exit(course.main(['setup']))"

@@ -31,7 +31,8 @@ def picture_in_notebook(name: str, text: str) -> bytes:
 @pytest.mark.parametrize("image", PICTURES)
 def test_the_pictures_are_those_of_the_notebooks(image):
     repair = "it is out of date: `python tests/test_readme.py` copies it from the notebook"
-    assert (IMAGES / image).read_bytes() == picture_in_notebook(*PICTURES[image]), repair
+    same = (IMAGES / image).read_bytes() == picture_in_notebook(*PICTURES[image])
+    assert same, repair  # pytest would explain the difference of two pictures for minutes
     assert f"](notebooks/images/{image})" in README
 
 
