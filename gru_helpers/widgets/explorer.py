@@ -99,9 +99,10 @@ def play_buttons(slider: Any) -> Any:
         value=slider.value,  # else the browser would move the slider to the start
         max=slider.max,
         interval=400,
-        tooltip="Walk through the steps",
         layout={"width": "12em"},
     )
+    if play.has_trait("tooltip"):  # since ipywidgets 8
+        play.tooltip = "Walk through the steps"
     ipywidgets.jslink((play, "value"), (slider, "value"))
     return play
 
