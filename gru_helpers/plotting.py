@@ -363,7 +363,8 @@ def gate_diagram() -> Figure:
     def box(x: float, y: float, text: str, colour: str, width: float = 1.5) -> None:
         corner, style = (x - width / 2, y - 0.42), "round,pad=0.05"
         axes.add_patch(FancyBboxPatch(corner, width, 0.84, boxstyle=style, fc=colour, ec=BLACK))
-        label(x, y, text, "white", fontsize=12, weight="bold")
+        readable = "white" if colour == BLUE else "black"
+        label(x, y, text, readable, fontsize=12, weight="bold")
 
     def operation(x: float, y: float, text: str) -> None:
         axes.plot(x, y, "o", ms=21, mfc="white", mec=BLACK, mew=1.5, zorder=3)
@@ -400,7 +401,7 @@ def gate_diagram() -> Figure:
         axes.plot(*branch, "o", ms=5, color=BLACK, zorder=4)
     label(9.75, 6.65, "$Z$", BLUE, ha="right")
     label(11.6, 6.42, "$1-Z$", BLUE)
-    label(9.8, 5.32, "$R \\odot H_{t-1}$", RED)
+    label(9.8, 5.32, "$R \\odot H_{t-1}$")
     label(15.1, 6.1, "the share that\nis written", GREY, fontsize=10)
     label(11.8, 8.0, "the share that is kept", GREY, fontsize=10)
     return figure

@@ -11,7 +11,7 @@ from PIL import Image
 
 from gru_helpers import RNNModelScratch, Vocab, get_params, gru, init_gru_state
 from gru_helpers.plotting import compress_png
-from gru_helpers.widgets.canvas import CLAMPED, NUM_BARS
+from gru_helpers.widgets.canvas import CLAMPED, FOOTNOTE_HEIGHT, NUM_BARS
 from gru_helpers.widgets.explorer import WIDGET_VIEW
 
 # an older library that is warned by a newer one is no fault of ours, our use of matplotlib is
@@ -97,22 +97,34 @@ def check_shown(explorer, expected):
     assert explorer.caption.value == html.escape(expected.alt)
 
 
+def descendants(widget):
+    """All widgets inside a widget."""
+    children = getattr(widget, "children", ())
+    return [*children, *(inner for child in children for inner in descendants(child))]
+
+
 def check_display(explorer):
     """What a notebook shows: the live widget, and picture and words for where no kernel runs."""
     data, metadata = explorer._repr_mimebundle_(include=None, exclude=None)
     assert set(data) == {"image/png", "text/plain", WIDGET_VIEW}
     view = {"version_major": 2, "version_minor": 0, "model_id": explorer.widget.model_id}
     assert data[WIDGET_VIEW] == view
-    assert data["image/png"] == compress_png(explorer.picture.png)
     assert explorer.picture.png == explorer.image.value
     assert data["text/plain"] == metadata["image/png"]["alt"] == repr(explorer)
-    assert "VBox(" not in data["text/plain"]
-    size = metadata["image/png"]["width"], metadata["image/png"]["height"]
-    assert (explorer.image.width, explorer.image.height) == tuple(map(str, size))
-    assert size_of(data["image/png"]) == size
+    assert "Box(" not in data["text/plain"]
+    width, height = int(explorer.image.width), int(explorer.image.height)
+    saved = pixels(data["image/png"]).astype(float)
+    assert saved.shape[:2] == (height + FOOTNOTE_HEIGHT, width)
+    assert metadata["image/png"]["height"] == height + FOOTNOTE_HEIGHT
+    assert metadata["image/png"]["width"] == width
+    shown = pixels(compress_png(explorer.picture.png)).astype(float)
+    assert np.abs(saved[:height] - shown).mean() < 2, "the same picture, but for rounded colours"
+    assert (saved[height:] < 200).any(), "and a line of words below it"
     assert explorer.caption.value == html.escape(repr(explorer))
-    assert explorer.widget.children[0] is explorer.image
-    assert explorer.widget.children[-1] is explorer.caption
+    everything = descendants(explorer.widget)
+    assert explorer.image in everything
+    assert explorer.caption in everything
+    assert all(control in everything for control in explorer.controls.values())
 
 
 def check_replaced_in_place(explorer, change):

@@ -1,12 +1,13 @@
 """The explorers in a real browser: JupyterLab's server, and Chromium driven by playwright.
 
-One server, one browser and one notebook with the three explorers serve all tests; each test says
+One server, one browser and one notebook with the three explorers serve most tests; each test says
 where its explorer is when it begins, so that it does not depend on the others.
 """
 
 import base64
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -21,6 +22,7 @@ import torch
 from gru_helpers import load_pretrained
 from gru_helpers.gates import trace_minibatch
 from gru_helpers.widgets import GateSettings, OneUnitExplorer
+from gru_helpers.widgets.canvas import DPI, LETTERS
 from gru_helpers.widgets.gate_explorer import explorer_picture
 from gru_helpers.widgets.minibatch import MinibatchCanvas
 from gru_helpers.widgets.one_unit import OneUnitCanvas
@@ -55,6 +57,7 @@ X, Y = ids[:75].reshape(3, 25), ids[1:76].reshape(3, 25)""",
     "MinibatchStepper(model, X, Y, vocab, step=12, row=1)",
     'GateExplorer(model, vocab, text=known, order="half-life", step=13, place=255)',
 ]
+ASLEEP = ["from gru_helpers.widgets import OneUnitExplorer", "OneUnitExplorer()"]
 LIVE_CURVE = [
     """
 import torch
@@ -92,7 +95,8 @@ def server(tmp_path_factory):
     """A JupyterLab server over two small notebooks, with settings of its own."""
     home = tmp_path_factory.mktemp("jupyter")
     (home / "root").mkdir()
-    for name, sources in (("explorers", EXPLORERS), ("live_curve", LIVE_CURVE)):
+    notebooks = {"explorers": EXPLORERS, "live_curve": LIVE_CURVE, "asleep": ASLEEP}
+    for name, sources in notebooks.items():
         (home / "root" / f"{name}.ipynb").write_text(notebook_of(sources), encoding="utf-8")
     names = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
     folders = {f"JUPYTER_{name}": str(home / name) for name in names}
@@ -144,6 +148,7 @@ def browser():
         browser.close()
 
 
+CURRENT = "window.jupyterapp.shell.currentWidget"
 RUN_ALL = """async () => {
     const widget = window.jupyterapp.shell.currentWidget;
     await widget.revealed;
@@ -152,8 +157,8 @@ RUN_ALL = """async () => {
 }"""
 
 
-def open_and_run(browser, server, name, script=""):
-    """A page with a notebook in JupyterLab whose cells all run.
+def open_page(browser, server, name, script=""):
+    """A page with a notebook in JupyterLab.
 
     It notes console errors and requests to other hosts; ``script`` runs before all others.
     """
@@ -168,6 +173,12 @@ def open_and_run(browser, server, name, script=""):
     page.add_init_script(script)
     page.goto(f"{server}/lab/tree/{name}.ipynb?reset")
     page.wait_for_selector(".jp-Notebook", timeout=60_000)
+    return page
+
+
+def open_and_run(browser, server, name, script=""):
+    """The same, and all cells run."""
+    page = open_page(browser, server, name, script)
     page.evaluate(RUN_ALL)
     return page
 
@@ -214,7 +225,10 @@ class Explorer:
         self.page = page
         self.image = page.locator(IMAGES).nth(number)
         self.image.wait_for(timeout=120_000)
-        self.box = self.image.locator("xpath=ancestor::*[contains(@class, 'widget-vbox')][1]")
+        self.box = self.image.locator("xpath=ancestor::*[contains(@class, 'gru-explorer')][1]")
+        page.wait_for_function(
+            "box => box.querySelector('[role=slider][aria-label]')", arg=self.box.element_handle()
+        )
         self.image.scroll_into_view_if_needed()
         self.element = self.image.element_handle()
         self.element.evaluate(
@@ -269,15 +283,66 @@ class Explorer:
         self.slider(words).focus()
         return self.after(lambda: self.page.keyboard.press(key))
 
+    def place(self, window, files=False) -> dict:
+        """Where picture, controls and words are in a window, with the list of files or without.
+
+        Edges are pixels from the upper left corner of what can be seen of the notebook, once the
+        explorer is at its top; letters are pixels too, those of the picture as they appear.
+        """
+        self.page.set_viewport_size(dict(zip(("width", "height"), window, strict=True)))
+        self.page.evaluate(f"window.jupyterapp.shell.{'expand' if files else 'collapse'}Left()")
+        self.element.evaluate(
+            "e => e.closest('.jp-OutputArea-output').scrollIntoView({block: 'start'})"
+        )
+        self.page.wait_for_function(STILL, arg=self.element)
+        return self.box.evaluate(
+            """box => {
+                const all = what => [...box.querySelectorAll(what)];
+                const view = box.closest('.jp-WindowedPanel-outer').getBoundingClientRect();
+                const edges = e => {
+                    const r = e.getBoundingClientRect();
+                    return [r.left - view.left, r.top - view.top, r.right - view.left,
+                            r.bottom - view.top].map(Math.round);
+                };
+                const image = box.querySelector('img');
+                const shown = Math.min(image.clientWidth / image.naturalWidth,
+                                       image.clientHeight / image.naturalHeight);
+                const words = box.querySelector('.gru-words');
+                return {
+                    view: [view.width, view.height], picture: edges(image), words: edges(words),
+                    controls: all('.gru-top, .gru-side > :not(.gru-words)').map(edges),
+                    letters: all('label, .widget-readout, select, input, button, .gru-words')
+                        .map(e => parseFloat(getComputedStyle(e).fontSize)),
+                    scale: shown, output: edges(box.closest('.jp-OutputArea-output')),
+                };
+            }"""
+        )
+
     def words(self) -> str:
-        return self.box.locator(".widget-html").last.inner_text()
+        return self.box.locator(".gru-words").inner_text()
+
+
+# A promise that is kept once an element has stayed at its place for three frames.
+STILL = """e => new Promise(done => {
+    let last = '', same = 0;
+    const look = () => {
+        const r = e.getBoundingClientRect(), now = [r.left, r.top, r.width, r.height].join();
+        same = now === last ? same + 1 : 0;
+        last = now;
+        same > 2 ? done(true) : requestAnimationFrame(look);
+    };
+    look();
+})"""
 
 
 def screenshot(explorer: Explorer, name: str) -> None:
     """Keep a picture of the page, scrolled so that the explorer is in view."""
     SHOTS.mkdir(parents=True, exist_ok=True)
-    explorer.element.evaluate("e => e.scrollIntoView({block: 'start'})")
+    explorer.box.evaluate("e => e.scrollIntoView({block: 'start'})")
     explorer.page.screenshot(path=SHOTS / f"{name}.png")
+
+
+START = {"x": 1.0, "h": -0.8, "b_z": 0.0, "b_r": 0.0, "b_h": 0.0}
 
 
 # --- one unit -----------------------------------------------------------------------------------
@@ -286,7 +351,7 @@ def screenshot(explorer: Explorer, name: str) -> None:
 def test_every_slider_of_the_one_unit_explorer_changes_the_picture_to_the_right_one(page):
     """Each slider by keyboard: the picture is the pure function's, the readouts agree."""
     explorer, canvas = Explorer(page, 0), OneUnitCanvas()
-    values = {"x": 1.0, "h": -0.8, "b_z": 0.0, "b_r": 0.0, "b_h": 0.0}
+    values = dict(START)
     start = canvas.picture(**values).png
     for name, words, *_ in OneUnitExplorer.SLIDERS:
         for key, step in (("ArrowRight", 0.1), ("ArrowRight", 0.1), ("ArrowLeft", -0.1)):
@@ -397,7 +462,7 @@ def test_the_gate_explorer_takes_a_sentence_and_refuses_a_page(gates):
         field.press("Enter")
         gates.box.get_by_text(words).wait_for(timeout=20_000)
         assert gates.settled() == gates.expected()  # the picture stays
-    screenshot(gates, "06_refused")
+    screenshot(gates, "06_too_long")
     gates.now["step"] -= 1
     assert gates.press("step", "ArrowLeft") == gates.expected()
 
@@ -441,6 +506,173 @@ def test_the_gate_explorer_keeps_up_with_the_keyboard(gates):
     print(f"pictures after the last of 60 keys: {late}")
     assert late <= 3
     assert gates.readout("step") == "60"
+
+
+# --- in class -----------------------------------------------------------------------------------
+
+# What a browser's own bars, 120 pixels, leave of three screens, and of the first at 150 %.
+PROJECTOR, LAPTOP, LARGE, ZOOMED = (1280, 600), (1366, 648), (1920, 960), (853, 400)
+TWELVE_POINTS = 16  # pixels
+
+
+def inside(edges, view):
+    """Whether a rectangle lies in what can be seen, to a pixel."""
+    left, top, right, bottom = edges
+    return left >= -1 and top >= -1 and right <= view[0] + 1 and bottom <= view[1] + 1
+
+
+@pytest.mark.parametrize("number", [0, 1, 2], ids=["one unit", "minibatch", "gates"])
+@pytest.mark.parametrize("window", [PROJECTOR, LAPTOP, LARGE], ids=str)
+def test_picture_and_controls_are_seen_together(page, number, window):
+    """In letters of 12 points, side by side; beside the list of files they are smaller."""
+    explorer = Explorer(page, number)
+    place = explorer.place(window)
+    assert inside(place["picture"], place["view"]), place
+    assert all(inside(edges, place["view"]) for edges in place["controls"]), place
+    assert min(place["letters"]) >= TWELVE_POINTS
+    assert place["scale"] * LETTERS * DPI / 72 >= TWELVE_POINTS
+    side = [edges for edges in place["controls"] if edges[1] >= place["picture"][1]]
+    assert all(right <= place["picture"][0] for _, _, right, _ in side), "beside, not below"
+    assert place["picture"][2] >= place["output"][2] - 40, "the width is used"
+    if number < 2:
+        assert inside(place["words"], place["view"]), place
+    names = "01_explorer", "03_stepper", "06_explorer"
+    screenshot(explorer, f"{names[number]}_{window[0]}")
+    place = explorer.place(window, files=True)
+    assert inside(place["picture"], place["view"]), place
+    assert all(inside(edges, place["view"]) for edges in place["controls"]), place
+
+
+def test_one_unit_at_150_percent(page):
+    explorer = Explorer(page, 0)
+    place = explorer.place(ZOOMED)
+    screenshot(explorer, "01_explorer_zoomed")
+    assert inside(place["picture"], place["view"]), place
+    assert all(inside(edges, place["view"]) for edges in place["controls"]), place
+    assert 1.5 * place["scale"] * LETTERS * DPI / 72 >= TWELVE_POINTS
+    explorer.place(PROJECTOR)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2], ids=["one unit", "minibatch", "gates"])
+def test_every_control_has_a_name(page, number):
+    """For a screen reader: sliders and player have none of their own."""
+    explorer = Explorer(page, number)
+    names = explorer.box.evaluate(
+        "box => [...box.querySelectorAll('[role=slider], .widget-play button')]"
+        ".map(e => e.getAttribute('aria-label'))"
+    )
+    expected = (
+        ["input x", "old h", "bias b_z", "bias b_r", "bias b_h"],
+        ["step", "play", "stop", "repeat", "row"],
+        ["step", "play", "stop", "repeat", "unit, place", "value", "from step"],
+    )
+    assert names == expected[number]
+
+
+def test_keys_on_a_control_are_no_commands_for_the_notebook(page):
+    """m would turn the cell into text, d d delete it, and an arrow choose another."""
+    explorer = Explorer(page, 2)
+    state = f"""() => {{
+        const notebook = {CURRENT}.content;
+        return [notebook.activeCellIndex, notebook.widgets.map(cell => cell.model.type),
+                notebook.widgets.map(cell => cell.outputArea?.node.textContent.length > 0)];
+    }}"""
+    explorer.box.click(position={"x": 3, "y": 3})
+    before = page.evaluate(state)
+    places = (explorer.slider("step"), explorer.choice("units by"), explorer.choice("heat map"))
+    places += (explorer.box.get_by_role("button", name="play"),)
+    for place in places:
+        place.focus()
+        for key in ("m", "1", "y", "r", "x", "d", "d", "a", "b", "ArrowDown", "ArrowUp"):
+            page.keyboard.press(key)
+        assert page.evaluate(state) == before
+    explorer.settled()
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_a_refusal_can_be_read_and_moves_nothing(page, theme):
+    """The sentence lies over the picture: the controls stay, and the contrast is that of text."""
+    explorer = Explorer(page, 2)
+    page.evaluate(
+        "t => window.jupyterapp.commands.execute('apputils:change-theme', {theme: t})", theme
+    )
+    before = explorer.place(PROJECTOR)
+    field = explorer.box.locator("input[type=text]").first
+    kept = field.input_value()
+    field.fill("1895")
+    field.press("Enter")
+    sentence = explorer.box.get_by_text("at least one letter A to Z")
+    sentence.wait_for(timeout=20_000)
+    screenshot(explorer, f"06_refused_{theme.split()[1].lower()}")
+    after = explorer.place(PROJECTOR)
+    assert (after["controls"], after["picture"]) == (before["controls"], before["picture"])
+    colours = sentence.evaluate(
+        "e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]"
+    )
+    assert contrast(*colours) >= 7
+    field.fill(kept)
+    field.press("Enter")
+    sentence.wait_for(state="detached", timeout=20_000)
+    page.evaluate(
+        "window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})"
+    )
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours, as WCAG 2 defines it; they are given as the browser does."""
+
+    def luminance(colour):
+        channels = [int(number) / 255 for number in re.findall(r"\d+", colour)[:3]]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    dark, light = sorted(map(luminance, (one, other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_what_is_held_is_seen_in_its_list(gates):
+    """Nothing is a choice too: at the start, and when it is chosen again."""
+    shown = "e => e.options[e.selectedIndex]?.text"
+    held = gates.choice("hold")
+    for option in ("nothing", "state", "nothing"):
+        if held.evaluate(shown) != option:
+            gates.after(lambda option=option: held.select_option(label=option))
+        assert held.evaluate(shown) == option
+    gates.now["held"] = None
+
+
+def test_an_explorer_without_its_kernel_says_how_to_wake_it(browser, server):
+    """Run, save, shut down: the explorer says so; open again: its picture; run: it lives."""
+    page = open_and_run(browser, server, "asleep")
+    explorer = Explorer(page, 0)
+    asleep = page.locator(".gru-asleep")
+    explorer.press("input x", "ArrowRight")
+    assert not asleep.is_visible()
+    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    page.wait_for_function(f"() => !{CURRENT}.context.model.dirty")
+    page.evaluate(f"{CURRENT}.sessionContext.shutdown()")
+    explorer.slider("input x").focus()
+    page.keyboard.press("ArrowRight")
+    asleep.wait_for(timeout=20_000)
+    assert "Run > Run All Above Selected Cell, then this cell" in asleep.inner_text()
+    screenshot(explorer, "01_without_kernel")
+    page.close()
+
+    page = open_page(browser, server, "asleep")
+    saved = page.locator(".jp-OutputArea-output img")
+    saved.wait_for(timeout=60_000)
+    assert page.get_by_text("model not found").count() == 0
+    assert page.evaluate(f"() => [...{CURRENT}.content.model.cells].every(cell => cell.trusted)")
+    assert image_bytes(saved) == OneUnitExplorer()._repr_mimebundle_()[0]["image/png"]
+    page.screenshot(path=SHOTS / "01_opened_again.png")
+    page.evaluate(RUN_ALL)
+    explorer = Explorer(page, 0)
+    assert (
+        explorer.press("input x", "ArrowRight")
+        == OneUnitCanvas().picture(**(START | {"x": 1.1})).png
+    )
+    assert page.errors == page.strangers == []
+    page.close()
 
 
 # --- training -----------------------------------------------------------------------------------

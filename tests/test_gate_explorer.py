@@ -43,7 +43,9 @@ from gru_helpers.widgets import GateExplorer, GateSettings
 from gru_helpers.widgets import gate_explorer as module
 from gru_helpers.widgets.canvas import NUM_BARS, drawn_character
 from gru_helpers.widgets.gate_explorer import (
+    HOLDING,
     MAX_CHARS,
+    NOTHING,
     PAGE_STEPS,
     TEXT,
     GateCanvas,
@@ -227,7 +229,7 @@ def test_each_argument_makes_a_difference(canvas, traces):
         seen.append(canvas.picture(traces[name][0], look(**base), vocab, ("he said", "")))
     assert len({picture.png for picture in seen}) == len(seen) == 16
     for picture in seen:
-        check_size(picture, (1000, 580))
+        check_size(picture, (940, 490))
 
 
 @pytest.mark.parametrize(
@@ -257,7 +259,7 @@ def test_the_heat_map_is_the_trace_in_the_order_given(canvas, traces, name, step
         marker_x, marker_y = canvas.row.get_data()
         assert list(marker_y) == [1]
         assert marker_x[0] < left
-        rank = "" if order == "index" else f", place 2 by {order}"
+        rank = "" if order == "index" else f", place 1 by {order}"
         assert canvas.unit_title.text == f"unit {units[1]}{rank}"
 
 
@@ -375,7 +377,7 @@ def test_a_text_of_one_character(canvas, traces, name):
 def test_a_picture_without_a_trace_says_why():
     picture = error_picture("the text is empty.")
     assert picture.alt == "No picture: the text is empty."
-    check_size(picture, (1000, 60))
+    check_size(picture, (940, 120))
     assert (pixels(picture.png) < 200).sum() > 100
 
 
@@ -446,7 +448,7 @@ def test_it_explores_nn_gru_too():
         ("place", 3),
         ("order", "half-life"),
         ("gate", "H"),
-        ("held", None),
+        ("held", NOTHING),
         ("held", "Z"),
         ("at", "mean"),
         ("at", "frozen"),
@@ -459,6 +461,7 @@ def test_it_explores_nn_gru_too():
 def test_each_control_changes_the_picture_to_that_of_its_settings(explorer, control, value):
     before, settings = explorer.image.value, explorer.settings
     put(explorer, **{control: value})
+    value = None if value == NOTHING else value
     assert explorer.settings == replace(settings, **{control: value})
     assert explorer.image.value != before
     check(explorer)
@@ -484,7 +487,7 @@ def test_the_settings_say_what_is_held(explorer):
     value, *where = held()
     assert torch.equal(value, baseline.R[4])
     assert where == [None, 4]
-    put(explorer, held=None)
+    put(explorer, held=NOTHING)
     assert explorer.trace.clamps == ()
 
 
@@ -521,7 +524,7 @@ def test_one_change_is_one_drawing(explorer, monkeypatch):
         ("at", "mean"),
         ("only_this", True),
         ("since", 4),
-        ("held", None),
+        ("held", NOTHING),
     ]
     for number, (name, value) in enumerate(changes, 1):
         control = explorer.text if name == "text" else explorer.controls[name]
@@ -547,7 +550,7 @@ def test_nothing_is_computed_twice(explorer, monkeypatch):
     assert (len(read), len(clamped)) == (0, 3), "it is another unit that is held"
     explorer.text.value = "fly"
     assert (len(read), len(clamped)) == (1, 4)
-    put(explorer, held=None, value=0.5, since=1, at="mean")
+    put(explorer, held=NOTHING, value=0.5, since=1, at="mean")
     assert (len(read), len(clamped)) == (1, 4), "what nothing holds is not computed"
 
 
@@ -589,8 +592,39 @@ def test_the_range_of_the_value_is_that_of_what_is_held(explorer):
     put(explorer, held="Z")
     assert (value.min, value.value) == (0, 0)
     check(explorer)
-    put(explorer, held=None)
+    put(explorer, held=NOTHING)
     assert value.min == 0
+
+
+def test_what_changes_nothing_cannot_be_moved(explorer):
+    """The value while something else is held, and all that says how while nothing is."""
+
+    def movable():
+        return {name for name in HOLDING if not explorer.controls[name].disabled}
+
+    for held, at, expected in (
+        ("Z", "value", set(HOLDING)),
+        ("Z", "mean", set(HOLDING) - {"value"}),
+        ("H", "frozen", set(HOLDING) - {"value"}),
+        (NOTHING, "value", set()),
+        ("R", "value", set(HOLDING)),
+    ):
+        put(explorer, held=held, at=at)
+        assert movable() == expected, (held, at)
+        assert working(explorer)
+        check(explorer)
+
+
+def test_nothing_held_is_a_choice_that_is_seen(model):
+    """A list whose value is None shows nothing at all."""
+    explorer = GateExplorer(model, ENGLISH)
+    held = explorer.controls["held"]
+    for before in ("Z", "R"):
+        assert (held.index, held.label) == (0, "nothing")
+        assert explorer.settings.held is None
+        put(explorer, held=before)
+        assert explorer.settings.held == before
+        put(explorer, held=NOTHING)
 
 
 def test_from_here_takes_the_step_that_is_shown(explorer, monkeypatch):
@@ -615,7 +649,7 @@ def test_what_the_controls_offer(explorer):
 def test_another_text_keeps_the_size_of_the_image(explorer):
     def change():
         explorer.text.value = TEXT
-        put(explorer, held=None)
+        put(explorer, held=NOTHING)
 
     check_replaced_in_place(explorer, change)
 
@@ -624,8 +658,9 @@ def test_another_text_keeps_the_size_of_the_image(explorer):
 
 
 def working(explorer):
-    """Whether all controls but the text field are switched on; none may differ."""
-    controls = (*explorer.controls.values(), explorer.play, explorer.here)
+    """Whether the controls are switched on, but for the text field and what holds nothing."""
+    names = ("step", "place", "order", "gate", "held")
+    controls = (*(explorer.controls[name] for name in names), explorer.play, explorer.here)
     (disabled,) = {control.disabled for control in controls}
     return not disabled
 

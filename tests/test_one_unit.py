@@ -79,7 +79,7 @@ def test_what_a_canvas_has_shown_before_leaves_no_trace():
             fresh = OneUnitCanvas().picture(**values)
             assert shown.png == fresh.png, values
             assert shown.alt == fresh.alt
-            check_size(shown, (960, 350))
+            check_size(shown, (700, 400))
 
 
 def test_each_number_makes_a_difference():
@@ -88,6 +88,29 @@ def test_each_number_makes_a_difference():
     shown += [canvas.picture(**{**START, name: 0.5}).png for name in START]
     assert len(set(shown)) == 6
     assert max(map(len, shown)) < 75_000, "as text in a notebook below 100 kB"
+
+
+def extent(label):
+    """Left, right, lower and upper end of a label on its canvas."""
+    left, top, right, bottom = label.font.getbbox(label.text, anchor=label.anchor)
+    return label.x + left, label.x + right, label.y - bottom, label.y - top
+
+
+def test_no_label_leaves_the_picture_or_covers_another():
+    """Also where old state, candidate and new state lie together at an end of the line."""
+    rng, canvas = random.Random(2), OneUnitCanvas()
+    ends = [{"x": x, "h": h, "b_z": b_z} for x in (-3, 3) for h in (-1, 1) for b_z in (-6, 0, 6)]
+    for values in [*ends, *(at_random(rng) for _ in range(60))]:
+        canvas.picture(**values)
+        labels = [extent(label) for *_, label in canvas.points]
+        labels += [extent(label) for label in canvas.heights]
+        for left, right, low, high in labels:
+            assert 0 <= left < right <= canvas.size[0], values
+            assert 0 <= low < high <= canvas.size[1], values
+        for one, other in itertools.combinations(labels, 2):
+            beside = one[1] <= other[0] or other[1] <= one[0]
+            above = one[3] <= other[2] or other[3] <= one[2]
+            assert beside or above, values
 
 
 @pytest.mark.parametrize("values", [{"x": 1.0, "h": -0.8, "b_z": 2.0}, EXTREME], ids=str)
@@ -105,9 +128,10 @@ def test_the_picture_shows_its_numbers(values):
         assert dot.get_xdata() == pytest.approx([value])
         assert stem.get_xdata() == pytest.approx([value] * 2)
         assert label.text == f"{name} {value:.2f}"
-        assert (label.x, label.y) == pytest.approx(to_pixels(canvas.line, value, y))
-        half = label.font.getlength(label.text) / 2
-        assert half < label.x < canvas.size[0] - half
+        left, right, *_ = extent(label)
+        x, height = to_pixels(canvas.line, value, y)
+        assert left <= x <= right
+        assert label.y == pytest.approx(height)
     assert canvas.span.get_xdata() == pytest.approx([h_tilde, values["h"]])
     states = [values["h"], *(h for *_, h in one_unit_steps(**values, num_steps=STEPS_AHEAD))]
     assert list(canvas.future.get_ydata()) == states

@@ -20,11 +20,15 @@ from typing import Any
 
 from torch import Tensor
 
-from ..plotting import BLACK
+from ..plotting import BLACK, GREY
 
-CLAMPED = "#AA3377"  # purple of Paul Tol's bright scheme, darker than all of the other colours
+CLAMPED = "#7A1F70"  # a purple that differs from grey and black for colour-blind readers too
 DPI = 100
 NUM_BARS = 8  # of the likeliest next characters
+# Pictures are shown at nine tenths of their size where JupyterLab fills a window of 1280 pixels;
+# letters of this size then have 12 points.
+LETTERS = 13.5
+FOOTNOTE_HEIGHT = 30
 
 
 @dataclass
@@ -39,7 +43,7 @@ class Label:
     x: float
     y: float
     colour: str = BLACK
-    size: float = 12.0
+    size: float = LETTERS
     mono: bool = False
     bold: bool = False
     anchor: str = "ls"
@@ -93,7 +97,7 @@ class Canvas:
         """Axes at a place given in pixels."""
         w, h = self.size
         axes = self.figure.add_axes((left / w, bottom / h, width / w, height / h), **style)
-        axes.tick_params(labelsize=11)
+        axes.tick_params(labelsize=LETTERS)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
         return axes
@@ -111,7 +115,7 @@ class Canvas:
     def text(self, x: float, y: float, words: str, **style: Any) -> None:
         """Text of the background, at a place in pixels."""
         w, h = self.size
-        self.figure.text(x / w, y / h, words, **{"fontsize": 12, **style})
+        self.figure.text(x / w, y / h, words, **{"fontsize": LETTERS, **style})
 
     def invalidate_background(self) -> None:
         """Have the background drawn anew, because axes or ticks have changed."""
@@ -148,6 +152,20 @@ class Canvas:
         return self._agg.copy_from_bbox(self.figure.bbox)
 
 
+def with_footnote(png: bytes, words: str) -> bytes:
+    """The picture of a PNG with a line of grey words below it, ``FOOTNOTE_HEIGHT`` pixels."""
+    from PIL import Image, ImageDraw
+
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    width, height = picture.size
+    image = Image.new("RGB", (width, height + FOOTNOTE_HEIGHT), "white")
+    image.paste(picture)
+    Label(12, 10, GREY, text=words).draw(ImageDraw.Draw(image), height + FOOTNOTE_HEIGHT)
+    buffer = io.BytesIO()
+    image.save(buffer, format="png")
+    return buffer.getvalue()
+
+
 def to_pixels(axes: Any, x: float, y: float) -> tuple[float, float]:
     """A point of ``axes`` in pixels from the lower left corner of the figure."""
     left, bottom = axes.transData.transform((x, y))
@@ -167,7 +185,7 @@ class NextCharacterBars:
         axes = canvas.axes(left, bottom, width, height)
         axes.set(xlim=(0, 1), ylim=(0, height), yticks=[])
         axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
-        axes.set_xlabel("probability", fontsize=12)
+        axes.set_xlabel("probability", fontsize=LETTERS, labelpad=0)
         self.baseline, self.clamped = (
             canvas.animate(axes.add_collection(LineCollection([], color=colour)))
             for colour in (BLACK, CLAMPED)
@@ -176,7 +194,7 @@ class NextCharacterBars:
         self.heights = [height - self.pitch * (row + 0.5) for row in range(NUM_BARS)]
         style: dict[str, Any] = {"mono": True, "size": 16, "anchor": "rm"}
         self.names = [canvas.label(left - 10, bottom + y, **style) for y in self.heights]
-        self.numbers = [[canvas.label(0, 0, size=11) for _ in range(2)] for _ in range(NUM_BARS)]
+        self.numbers = [[canvas.label(0, 0) for _ in range(2)] for _ in range(NUM_BARS)]
 
     def show(
         self, characters: Sequence[str], baseline: Tensor, clamped: Tensor | None = None
@@ -187,7 +205,7 @@ class NextCharacterBars:
         for name, idx in itertools.zip_longest(self.names, top):
             name.text = "" if idx is None else drawn_character(characters[idx])
         one_lane = clamped is None
-        shift, thickness = (0.0, 16) if one_lane else (self.pitch * 0.2, 10)
+        shift, thickness = (0.0, 16) if one_lane else (self.pitch * 0.24, 14)
         self._show_lane(0, self.baseline, baseline[top].tolist(), shift, thickness)
         values = [] if clamped is None else clamped[top].tolist()
         self._show_lane(1, self.clamped, values, -shift, thickness)

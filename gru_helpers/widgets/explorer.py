@@ -10,31 +10,56 @@ from __future__ import annotations
 import contextlib
 import html
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..plotting import Picture, compress_png
+from .canvas import FOOTNOTE_HEIGHT, with_footnote
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+HOW_TO_WAKE = "To move it: Run > Run All Above Selected Cell, then this cell."
 
 
 class Explorer:
     """A picture, its controls, and its words; subclasses make the controls and draw.
 
     ``controls`` are the widgets that decide what is drawn, by name, and ``values`` their values.
-    ``picture`` is the ``Picture`` on display, ``widget`` the box with ``image`` on top and
-    ``caption``, the alternative text, at the bottom. As the last line of a cell the explorer shows
-    itself.
+    ``picture`` is the ``Picture`` on display, ``widget`` the box with ``image``, the controls and
+    ``caption``, the alternative text. ``problem`` is a sentence that lies over the picture. As the
+    last line of a cell the explorer shows itself.
     """
 
+    problem = ""
     _redraws = True
 
-    def __init__(self, controls: Mapping[str, Any], rows: Sequence[Any]) -> None:
-        """Stack the picture, the ``rows`` of widgets and the caption, and watch ``controls``."""
-        import ipywidgets
+    def __init__(
+        self,
+        controls: Mapping[str, Any],
+        side: Sequence[Any],
+        top: Sequence[Any] = (),
+        words_beside: bool = False,
+        small: bool = False,
+    ) -> None:
+        """Watch ``controls``; the widgets of ``side`` stand beside the picture, ``top`` above.
 
+        The caption stands below the picture, or beside it too. In a narrow window all stand above
+        the picture; a ``small`` one can be read in a narrower window.
+        """
+        import ipywidgets as w
+
+        page = Path(__file__).with_suffix(".html").read_text("utf-8")
+        rules = w.HTML(page.replace("HOW_TO_WAKE", html.escape(HOW_TO_WAKE)))
         self.controls = controls
-        self.image, self.caption = ipywidgets.Image(format="png"), ipywidgets.HTML()
-        self.widget = ipywidgets.VBox([self.image, *rows, self.caption])
+        self.image, self.message, self.caption = w.Image(format="png"), w.HTML(), w.HTML()
+        picture = w.Box([self.image, _styled(rules, "over"), _styled(self.message, "over")])
+        if small:
+            _styled(picture, "small")
+        words = [_styled(self.caption, "words")]
+        beside, below = ([*side, *words], []) if words_beside else (side, words)
+        rows = [_styled(w.Box(beside), "side"), _styled(picture, "picture"), *below]
+        self.widget = _styled(
+            w.Box([*(_styled(widget, "top") for widget in top), *rows]), "explorer"
+        )
         self.redraw()
         for control in controls.values():
             control.observe(self.redraw, names="value")
@@ -60,6 +85,8 @@ class Explorer:
             self.image.width, self.image.height = str(self.picture.width), str(self.picture.height)
             self.image.value = self.picture.png
             self.caption.value = html.escape(self.picture.alt)
+            problem = html.escape(self.problem)
+            self.message.value = f'<p role="alert">{problem}</p>' if problem else ""
 
     @contextlib.contextmanager
     def without_redraw(self) -> Iterator[None]:
@@ -75,20 +102,22 @@ class Explorer:
         return self.picture.alt
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The live widget, the picture for where no kernel runs, and words."""
+        """The live widget, and for where no kernel runs the picture and words."""
         data, metadata = self.picture._repr_mimebundle_()
-        data["image/png"] = compress_png(self.picture.png)
+        data["image/png"] = compress_png(with_footnote(self.picture.png, HOW_TO_WAKE))
+        metadata["image/png"]["height"] += FOOTNOTE_HEIGHT
         data[WIDGET_VIEW] = self.widget.get_view_spec()
         return data, metadata
 
 
-def labelled(description: str, width: str = "32em", label_width: str = "11em") -> dict[str, Any]:
+def _styled(widget: Any, name: str) -> Any:
+    """``widget`` with a class that explorer.html has rules for; returns it."""
+    return widget.add_class(f"gru-{name}")
+
+
+def labelled(description: str, label_width: str = "5.6em") -> dict[str, Any]:
     """Keyword arguments of a control with words before it."""
-    return {
-        "description": description,
-        "style": {"description_width": label_width},
-        "layout": {"width": width, "max_width": "100%"},
-    }
+    return {"description": description, "style": {"description_width": label_width}}
 
 
 def play_buttons(slider: Any) -> Any:
@@ -99,16 +128,8 @@ def play_buttons(slider: Any) -> Any:
         value=slider.value,  # else the browser would move the slider to the start
         max=slider.max,
         interval=400,
-        layout={"width": "12em"},
     )
     if play.has_trait("tooltip"):  # since ipywidgets 8
         play.tooltip = "Walk through the steps"
     ipywidgets.jslink((play, "value"), (slider, "value"))
     return play
-
-
-def wrapping_row(*widgets: Any) -> Any:
-    """Widgets side by side, in several lines where the window is narrow."""
-    import ipywidgets
-
-    return ipywidgets.HBox(widgets, layout={"flex_flow": "row wrap"})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-import html
 import math
+import textwrap
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,17 +28,21 @@ from ..gates import (
 from ..plotting import BLACK, BLUE, GREEN, GREY, ORANGE, RED, Picture
 from .canvas import (
     CLAMPED,
+    LETTERS,
     Canvas,
     NextCharacterBars,
     drawn_character,
     likeliest_in_words,
     spoken_character,
 )
-from .explorer import Explorer, labelled, play_buttons, wrapping_row
+from .explorer import Explorer, labelled, play_buttons
 
 PAGE_STEPS = 60  # of the text that are shown at once
 MAX_CHARS = 300  # of the text
 CONTINUATION_CHARS = 50  # that the model continues the text with
+NOTHING = "nothing"  # is held; ipywidgets shows no choice for the value None
+HOLDING = ("at", "value", "only_this", "since")  # controls of what is held
+LEFT, WIDTH = 56, 676  # of the heat map and the curves, in pixels
 TEXT = "the time traveller for so it will be convenient to speak of him was expounding"
 CURVES = {  # name, colour, dash and width of each curve of a unit
     "Z": ("z", BLUE, "-", 2),
@@ -170,36 +174,36 @@ class GateCanvas(Canvas):
 
     def __init__(self) -> None:
         """Lay out the axes and everything that will change."""
-        super().__init__(1000, 580)
+        super().__init__(940, 490)
         self._page: tuple[str, int, str, int] | None = None
         self._add_heat_map()
         self._add_curves()
         self._add_markers()
-        self.bars = NextCharacterBars(self, 790, 102, 196, 436)
-        self.bars_title = self.label(760, 555, size=13)
-        self.text(86, 33, "goes on", ha="right", color=GREY)
-        self.read = self.label(94, 33, GREY, 13, mono=True)
+        self.bars = NextCharacterBars(self, 806, 100, 122, 352)
+        self.bars_title = self.label(932, 467, anchor="rs")
+        self.text(80, 34, "goes on", ha="right", color=GREY)
+        self.read = self.label(88, 34, GREY, mono=True)
         self.continuations = [
-            self.label(0, y, colour, 13, mono=True, bold=True)
-            for y, colour in ((33, BLACK), (10, CLAMPED))
+            self.label(0, y, colour, mono=True, bold=True)
+            for y, colour in ((34, BLACK), (9, CLAMPED))
         ]
-        self.held_label = self.label(86, 10, CLAMPED, anchor="rs")
+        self.held_label = self.label(80, 9, CLAMPED, anchor="rs")
 
     def _add_heat_map(self) -> None:
         """All units over a page of the text, and the scale of the colours."""
-        self.heat = self.axes(86, 292, 590, 246, yticks=[])
+        self.heat = self.axes(LEFT, 252, WIDTH, 202, yticks=[])
         image = self.heat.imshow([[0.0]], aspect="auto", interpolation="nearest", zorder=0)
         self.image = self.animate(image)
-        self.scale = self.figure.colorbar(image, cax=self.axes(690, 292, 12, 246))
+        self.scale = self.figure.colorbar(image, cax=self.axes(LEFT + WIDTH + 6, 252, 10, 202))
         self.scale.outline.set_visible(False)
-        self.title = self.label(86, 555, size=13)
+        self.title = self.label(LEFT, 467)
 
     def _add_curves(self) -> None:
         """Gates, candidate and state of one unit, and its state if nothing were held."""
-        self.lines = self.axes(86, 102, 590, 132, ylim=(-1.08, 1.08), yticks=[-1, 0, 1])
+        self.lines = self.axes(LEFT, 84, WIDTH, 112, ylim=(-1.08, 1.08), yticks=[-1, 0, 1])
         self.lines.axhline(0, color="#dddddd", lw=1, zorder=0)
-        self.lines.set_xlabel("step", fontsize=12, labelpad=2)
-        self.unit_title = self.label(86, 241)
+        self.text(LEFT - 14, 62, "step", ha="right")
+        self.unit_title = self.label(LEFT, 202)
         self.baseline_state = self.animate(self.lines.plot([], [], color=RED, lw=1.5, ls=":")[0])
         self.curves = {
             gate: self.animate(
@@ -207,10 +211,10 @@ class GateCanvas(Canvas):
             )
             for gate, (name, colour, dash, width) in CURVES.items()
         }
-        place = {"loc": "lower right", "bbox_to_anchor": (1.02, 0.94), "frameon": False}
+        place = {"loc": "lower right", "bbox_to_anchor": (1.02, 0.93), "frameon": False}
         spacing = {"handlelength": 1.5, "columnspacing": 0.8, "handletextpad": 0.4}
         handles = list(self.curves.values())
-        self.lines.legend(handles=handles, ncols=4, fontsize=11, **place, **spacing)
+        self.lines.legend(handles=handles, ncols=4, fontsize=LETTERS, **place, **spacing)
 
     def _add_markers(self) -> None:
         """The step, the row of the unit, and a bar over the steps at which something is held."""
@@ -261,7 +265,7 @@ class GateCanvas(Canvas):
             trace.probabilities[step] if clamped else None,
         )
         self.bars_title.text = f"after “{drawn_character(trace.text[step])}” comes"
-        rank = "" if order == "index" else f", place {view.place + 1} by {order}"
+        rank = "" if order == "index" else f", place {view.place} by {order}"
         self.unit_title.text = f"unit {unit}{rank}"
         held = f", held {perplexity_in_words(trace.perplexity)}" if clamped else ""
         scores = perplexity_in_words(baseline.perplexity) + held
@@ -287,12 +291,12 @@ class GateCanvas(Canvas):
         self.heat.set_ylim(bottom, -0.5)
         for axes in (self.heat, self.lines):
             axes.set_xlim(first - 0.5, last - 0.5)
-        size = 12 if len(text) > 45 else 14
         self.heat.set_xticks(range(first, last), [drawn_character(c) for c in text])
-        self.heat.tick_params("x", labelsize=size, labelfontfamily="monospace", length=0, pad=3)
+        self.heat.tick_params("x", labelfontfamily="monospace", length=0, pad=3)
         self.lines.set_xticks(range(-(-first // 10) * 10, last, 10))
-        self.scale.set_ticks([low, 0, 1] if signed else [0, 0.5, 1])
-        self.scale.ax.tick_params(labelsize=11)
+        middle = "0" if signed else "½"
+        self.scale.set_ticks([low, (low + 1) / 2, 1], labels=[f"{low}", middle, "1"])
+        self.scale.ax.tick_params(labelsize=LETTERS, length=0, pad=3)
         self.invalidate_background()
 
     def _show_held(self, trace: GateTrace, xs: range) -> None:
@@ -305,10 +309,10 @@ class GateCanvas(Canvas):
 
 
 def error_picture(problem: str) -> Picture:
-    """A nearly empty picture that points at the sentence which says why."""
-    canvas = Canvas(1000, 60)
-    canvas.text(20, 24, "No picture: see the sentence below.", fontsize=13, color=GREY)
-    return Picture(canvas.figure, f"No picture: {problem}", canvas.png())
+    """A picture of nothing but the sentence that says why."""
+    canvas, words = Canvas(940, 120), f"No picture: {problem}"
+    canvas.text(20, 60, textwrap.fill(words, 90), va="center")
+    return Picture(canvas.figure, words, canvas.png())
 
 
 def clamped_trace(model: nn.Module, baseline: GateTrace, settings: GateSettings) -> GateTrace:
@@ -344,7 +348,7 @@ class GateExplorer(Explorer):
     ``model`` is a scratch GRU or an ``RNNModel`` around ``nn.GRU``; ``text`` can be edited and has
     at most 300 characters. ``settings`` are the ``GateSettings`` on display, ``trace`` the
     ``GateTrace`` behind them. What a class may get wrong (an empty or an endless text, another
-    vocabulary, a model without gates) is said in one sentence, ``problem``, above the text field.
+    vocabulary, a model without gates) is said in one sentence, ``problem``.
     """
 
     def __init__(self, model: nn.Module, vocab: Vocab, text: str = TEXT, **start: Any) -> None:
@@ -357,22 +361,23 @@ class GateExplorer(Explorer):
         keep_latest = functools.lru_cache(maxsize=1)
         self._clamped_trace = keep_latest(functools.partial(clamped_trace, model))
         self._continuations = keep_latest(functools.partial(continuations_of, model, vocab))
-        self.controls, rows = self._make_controls(GateSettings(text, **start))
-        self._limit_value()
+        controls, side = self._make_controls(GateSettings(text, **start))
+        self.controls = controls
         try:
             check_traceable(model, vocab)
         except ValueError as error:
             self.text.disabled = True
-            self._show_problem(str(error))
+            self.problem = str(error)
         else:
             self._read(text)
         self.text.observe(self._text_changed, names="value")
-        self.controls["held"].observe(self._limit_value, names="value")
-        super().__init__(self.controls, rows)
+        for name in ("held", "at"):
+            controls[name].observe(self._enable, names="value")
+        super().__init__(controls, side, top=[self.text])
         self._enable()
 
     def _make_controls(self, start: GateSettings) -> tuple[dict[str, Any], list[Any]]:
-        """The controls by the names of their settings, and all widgets in rows."""
+        """The controls by the names of their settings, and the widgets beside the picture."""
         import ipywidgets as w
 
         gates = [(words, gate) for gate, (words, _, _) in GATES.items()]
@@ -380,50 +385,43 @@ class GateExplorer(Explorer):
         units = [("all units", False), ("this unit", True)]
         last_unit = getattr(self.model, "num_hiddens", 1) - 1
 
-        def slider(name: str, last: int, *label: str) -> Any:
-            return w.IntSlider(getattr(start, name), max=last, **labelled(*label))
+        def slider(name: str, last: int, words: str) -> Any:
+            return w.IntSlider(getattr(start, name), max=last, **labelled(words))
 
-        def dropdown(name: str, options: Any, *label: str) -> Any:
-            return w.Dropdown(options=options, value=getattr(start, name), **labelled(*label))
+        def dropdown(name: str, options: Any, words: str) -> Any:
+            return w.Dropdown(options=options, value=getattr(start, name), **labelled(words))
 
+        step = slider("step", MAX_CHARS, "step")
         controls = {
-            "step": slider("step", MAX_CHARS, "step", "32em", "4em"),
-            "place": slider("place", last_unit, "unit, place", "32em", "6em"),
-            "order": dropdown("order", ORDERS, "units by", "15em", "5em"),
-            "gate": dropdown("gate", gates, "heat map", "18em", "5em"),
-            "held": dropdown("held", [("nothing", None), *gates], "hold", "17em", "4em"),
-            "at": dropdown("at", at, "at", "13em", "2em"),
-            "value": w.FloatSlider(
-                start.value, min=-1.0, max=1.0, step=0.05, **labelled("value", "22em", "4em")
+            "step": step,
+            "place": slider("place", last_unit, "unit, place"),
+            "order": dropdown("order", ORDERS, "units by"),
+            "gate": dropdown("gate", gates, "heat map"),
+            "held": w.Dropdown(
+                options=[("nothing", NOTHING), *gates],
+                value=start.held or NOTHING,
+                **labelled("hold"),
             ),
-            "only_this": dropdown("only_this", units, "in", "11em", "2em"),
-            "since": slider("since", MAX_CHARS, "from step", "24em", "5em"),
+            "at": dropdown("at", at, "at"),
+            "value": w.FloatSlider(start.value, min=-1.0, max=1.0, step=0.05, **labelled("value")),
+            "only_this": dropdown("only_this", units, "in"),
+            "since": slider("since", MAX_CHARS, "from step"),
         }
-        self.message = w.HTML()
-        self.text = w.Text(start.text, continuous_update=False, **labelled("text", "62em", "4em"))
-        self.play = play_buttons(controls["step"])
-        self.here = w.Button(
-            description="From here",
-            tooltip="Hold from the step that is shown",
-            layout={"width": "8em"},
-        )
+        self.text = w.Text(start.text, continuous_update=False, **labelled("text"))
+        self.play = play_buttons(step)
+        self.here = w.Button(description="From here", tooltip="Hold from the step that is shown")
         self.here.on_click(self._hold_from_here)
-        c = controls
-        rows = [
-            self.message,
-            wrapping_row(self.text),
-            wrapping_row(c["step"], self.play, c["gate"]),
-            wrapping_row(c["place"], c["order"]),
-            wrapping_row(c["held"], c["at"], c["value"]),
-            wrapping_row(c["only_this"], c["since"], self.here),
-        ]
-        return controls, rows
+        step, *rest = controls.values()
+        return controls, [step, self.play, *rest, self.here]
 
     @property
     def settings(self) -> GateSettings:
         """What the controls say."""
         text = self.baseline.text if self.baseline else self.text.value
-        return GateSettings(text, **self.values)
+        values = self.values
+        if values["held"] == NOTHING:
+            values["held"] = None
+        return GateSettings(text, **values)
 
     def draw(self) -> Picture:
         """See ``explorer_picture``."""
@@ -444,9 +442,9 @@ class GateExplorer(Explorer):
                 )
             self.baseline = trace_gates(self.model, text, self.vocab)
         except ValueError as error:
-            self._show_problem(str(error))
+            self.problem = str(error)
             return
-        self._show_problem("")
+        self.problem = ""
         with self.without_redraw():
             for slider in (self.controls["step"], self.controls["since"], self.play):
                 slider.max = len(self.baseline) - 1
@@ -459,18 +457,14 @@ class GateExplorer(Explorer):
     def _hold_from_here(self, button: Any) -> None:
         self.controls["since"].value = self.controls["step"].value
 
-    def _enable(self) -> None:
-        """The controls work as soon as there is something to show."""
-        for control in (*self.controls.values(), self.play, self.here):
-            control.disabled = self.baseline is None
-
-    def _limit_value(self, change: Any = None) -> None:
-        """The range of the value slider is that of what is held."""
+    def _enable(self, change: Any = None) -> None:
+        """What changes nothing cannot be moved; the value stays in the range of what is held."""
+        self.here.disabled = self.play.disabled = self.baseline is None
+        held, at = self.controls["held"].value, self.controls["at"].value
+        for name, control in self.controls.items():
+            idle = (name in HOLDING and held in (None, NOTHING)) or (
+                name == "value" and at != "value"
+            )
+            control.disabled = idle or self.baseline is None
         with self.without_redraw():
-            self.controls["value"].min = GATES[self.controls["held"].value or "Z"][1]
-
-    def _show_problem(self, problem: str) -> None:
-        """Show a sentence, or take it away."""
-        self.problem = problem
-        style = 'role="alert" style="color:#a00000;font-weight:bold"'
-        self.message.value = f"<p {style}>{html.escape(problem)}</p>" if problem else ""
+            self.controls["value"].min = GATES.get(held, GATES["Z"])[1]

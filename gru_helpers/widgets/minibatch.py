@@ -11,16 +11,18 @@ from ..dataset import Vocab
 from ..gates import check_traceable, trace_minibatch
 from ..plotting import BLACK, GREY, SKY, Picture
 from .canvas import (
+    LETTERS,
     Canvas,
     NextCharacterBars,
     drawn_character,
     likeliest_in_words,
     spoken_character,
 )
-from .explorer import Explorer, labelled, play_buttons, wrapping_row
+from .explorer import Explorer, labelled, play_buttons
 
 MAX_ROWS, MAX_STEPS = 8, 60
 MAX_UNITS = 40  # that are shown
+LEFT, WIDTH = 70, 680  # of the characters and the states, in pixels
 
 
 class MinibatchCanvas(Canvas):
@@ -45,40 +47,43 @@ class MinibatchCanvas(Canvas):
         if Y.shape != X.shape:
             raise ValueError(f"Y must have the shape of X, {tuple(X.shape)}, got {tuple(Y.shape)}.")
         vocab_size, num_hiddens = gates["probabilities"].shape[-1], gates["H"].shape[-1]
-        top = 40 + 30 * rows
-        super().__init__(1000, 380 + top)
+        top = 34 + 28 * rows
+        super().__init__(940, 354 + top)
         self.gates, self.vocab, self.Y = gates, vocab, Y
         self.characters = [vocab.to_tokens(row) for row in X]
         self.num_units = min(MAX_UNITS, num_hiddens)
         self._add_characters()
         self._add_states(steps)
-        self.title = self.label(86, 350 + top, size=13)
-        self.state_title = self.label(86, 322)
+        self.title = self.label(LEFT, 330 + top)
+        self.state_title = self.label(LEFT, 308)
         shapes = (
-            f"one pass: X ({rows}, {vocab_size})  ->  Z, R, H_tilde, H ({rows}, {num_hiddens})  ->"
-            f"  Y ({rows}, {vocab_size})"
+            f"X ({rows}, {vocab_size})  →  Z, R, H_tilde, H ({rows}, {num_hiddens})  →  "
+            f"Y ({rows}, {vocab_size})"
         )
-        self.text(86, 16, shapes, fontsize=12, color=GREY, family="monospace")
-        self.bars = NextCharacterBars(self, 790, 92, 196, 236 + top)
-        self.bars_title = self.label(730, 350 + top, size=13)
+        self.text(LEFT, 12, f"one pass: {shapes}", color=GREY, family="monospace")
+        self.bars = NextCharacterBars(self, 790, 98, 138, 192 + top)
+        self.bars_title = self.label(932, 330 + top, anchor="rs")
 
     def _add_characters(self) -> None:
         """All characters, a column for the step and a frame for the row."""
         rows, steps = self.Y.shape
-        grid = self.axes(86, 360, 590, 30 * rows, xlim=(-0.5, steps - 0.5), ylim=(rows - 0.5, -0.5))
+        grid = self.axes(
+            LEFT, 336, WIDTH, 28 * rows, xlim=(-0.5, steps - 0.5), ylim=(rows - 0.5, -0.5)
+        )
         grid.set_yticks(range(rows), [f"row {i}" for i in range(rows)])
         grid.set_xticks([])
+        grid.tick_params(length=0)
         grid.spines[:].set_visible(False)
-        style = {"family": "monospace", "fontsize": 14 if steps <= 45 else 12}
+        style = {"family": "monospace", "fontsize": LETTERS, "ha": "center", "va": "center"}
         for i, row in enumerate(self.characters):
             for j, character in enumerate(row):
-                grid.text(j, i, drawn_character(character), ha="center", va="center", **style)
+                grid.text(j, i, drawn_character(character), **style)
         self.column = self.animate(grid.axvspan(0, 1, color=SKY, alpha=0.45, lw=0))
         self.cell = self.animate(grid.plot([], [], color=BLACK, lw=2, clip_on=False)[0])
 
     def _add_states(self, steps: int) -> None:
         """A heat map of the state, one row for each unit."""
-        axes = self.axes(86, 92, 590, 220)
+        axes = self.axes(LEFT, 98, WIDTH, 200)
         extent = (-0.5, steps - 0.5, self.num_units - 0.5, -0.5)
         self.image = self.animate(
             axes.imshow([[0.0]], "PuOr", aspect="auto", interpolation="nearest", extent=extent)
@@ -86,7 +91,7 @@ class MinibatchCanvas(Canvas):
         bound = float(self.gates["H"].abs().max()) or 1.0
         self.image.set_clim(-bound, bound)
         axes.set(yticks=[], xlim=(-0.5, steps - 0.5))
-        axes.set_xlabel("step", fontsize=12)
+        axes.set_xlabel("step", fontsize=LETTERS, labelpad=0)
         axes.set_xticks(range(0, steps, 5))
 
     def picture(self, step: int, row: int) -> Picture:
@@ -136,13 +141,11 @@ class MinibatchStepper(Explorer):
         check_traceable(model, vocab)
         self._canvas = MinibatchCanvas(X, Y, trace_minibatch(model, X), vocab)
         rows, steps = X.shape
-        step_slider = ipywidgets.IntSlider(step, max=steps - 1, **labelled("step"))
-        row_slider = ipywidgets.IntSlider(row, max=rows - 1, **labelled("row"))
+        step_slider = ipywidgets.IntSlider(step, max=steps - 1, **labelled("step", "3em"))
+        row_slider = ipywidgets.IntSlider(row, max=rows - 1, **labelled("row", "3em"))
         self.play = play_buttons(step_slider)
-        super().__init__(
-            {"step": step_slider, "row": row_slider},
-            [wrapping_row(step_slider, self.play), row_slider],
-        )
+        controls = {"step": step_slider, "row": row_slider}
+        super().__init__(controls, [step_slider, self.play, row_slider], words_beside=True)
 
     def draw(self) -> Picture:
         """See ``MinibatchCanvas.picture``."""

@@ -8,7 +8,7 @@ import torch
 
 from ..equations import gru_step
 from ..plotting import BLUE, GREEN, GREY, ORANGE, RED, SKY, Picture
-from .canvas import Canvas, to_pixels
+from .canvas import LETTERS, Canvas, to_pixels
 from .explorer import Explorer, labelled
 
 STEPS_AHEAD = 20  # further steps, all with the same input
@@ -37,37 +37,37 @@ class OneUnitCanvas(Canvas):
 
     def __init__(self) -> None:
         """Lay out the panels and what will change in them."""
-        super().__init__(960, 350)
-        self.gates = self.axes(70, 56, 160, 230, xlim=(-0.6, 1.6), ylim=(0, 1.12))
-        self.gates.set_xticks([0, 1], ["reset r", "update z"], fontsize=12)
-        self.gates.set_ylabel("gate value", fontsize=12)
-        bars = self.gates.bar([0, 1], [0, 0], color=[ORANGE, BLUE], width=0.6)
-        self.bars = [self.animate(bar) for bar in bars]
-        self.heights = [self.label(0, 0, size=13, anchor="ms") for _ in bars]
-        self.line = self.axes(270, 56, 340, 230, xlim=(-1.25, 1.25), ylim=(-1.1, 1.6), yticks=[])
+        super().__init__(700, 400)
+        self.line = self.axes(30, 252, 640, 110, xlim=(-1.15, 1.15), ylim=(-1, 1.5), yticks=[])
         self.line.spines["left"].set_visible(False)
-        self.line.set_xlabel("value", fontsize=12)
         self.line.axhline(0, color=GREY, lw=1.2, zorder=0)
         self.span = self.animate(self.line.plot([], [], color=SKY, lw=6, alpha=0.6)[0])
         self.points = [
-            self._point("old h", BLUE, "o", 0.5),
-            self._point("candidate", GREEN, "s", -0.55),
-            self._point("new h", RED, "D", 1.05),
+            self._point("old h", BLUE, "o", 0.45),
+            self._point("candidate", GREEN, "s", -0.45),
+            self._point("new h", RED, "D", 1.0),
         ]
-        future = self.axes(680, 56, 264, 230, xlim=(-0.6, STEPS_AHEAD + 0.6), ylim=(-1.1, 1.1))
-        future.set_xlabel("further steps with the same x", fontsize=12)
-        future.set_ylabel("state h", fontsize=12, labelpad=0)
+        self.gates = self.axes(50, 48, 200, 140, xlim=(-0.6, 1.6), ylim=(0, 1.15))
+        self.gates.set_xticks([0, 1], ["reset r", "update z"])
+        self.gates.set_yticks([0, 0.5, 1], ["0", "½", "1"])
+        bars = self.gates.bar([0, 1], [0, 0], color=[ORANGE, BLUE], width=0.6)
+        self.bars = [self.animate(bar) for bar in bars]
+        self.heights = [self.label(0, 0, anchor="ms") for _ in bars]
+        future = self.axes(310, 48, 374, 140, xlim=(-0.6, STEPS_AHEAD + 0.6), ylim=(-1.1, 1.1))
+        future.set_xlabel("further steps with the same x", fontsize=LETTERS, labelpad=0)
+        future.set_xticks(range(0, STEPS_AHEAD + 1, 5))
+        future.set_yticks([-1, 0, 1])
         future.grid(True, color="#dddddd", lw=0.7)
         self.future = self.animate(future.plot([], [], color=RED, marker="D", ms=5, lw=1.5)[0])
-        self.text(70, 315, "gates", fontsize=13)
-        self.text(270, 315, "new h = z · old h + (1 − z) · candidate", fontsize=13)
-        self.text(680, 315, "what follows", fontsize=13)
+        self.text(30, 376, "new h = z · old h + (1 − z) · candidate")
+        self.text(50, 200, "gates")
+        self.text(310, 200, "what follows: the state h")
 
     def _point(self, name: str, colour: str, marker: str, y: float) -> tuple[Any, ...]:
         """A marker on the line of values, a stem from it up or down to ``y``, and its label."""
         stem = self.animate(self.line.plot([], [], color=colour, lw=1)[0])
         dot = self.animate(self.line.plot([], [], color=colour, marker=marker, ms=12)[0])
-        return name, y, stem, dot, self.label(0, 0, colour, 13, anchor="md" if y > 0 else "ma")
+        return name, y, stem, dot, self.label(0, 0, anchor="ld" if y > 0 else "la")
 
     def picture(self, x: float, h: float, **biases: float) -> Picture:
         """The picture at input ``x`` and old state ``h``: a function of the arguments alone.
@@ -86,7 +86,9 @@ class OneUnitCanvas(Canvas):
             stem.set_data([value, value], [0, y])
             dot.set_data([value], [0])
             label.text = f"{name} {value:.2f}"
-            label.x, label.y = to_pixels(self.line, value, y)
+            middle, label.y = to_pixels(self.line, value, y)
+            width = label.font.getlength(label.text)
+            label.x = min(max(middle - width / 2, 4), self.size[0] - width - 4)  # all of it is seen
         self.future.set_data(range(STEPS_AHEAD + 1), [h, *(new for *_, new in steps)])
         settings = "".join(f", {name} = {value:.1f}" for name, value in biases.items())
         alt = (
@@ -101,10 +103,10 @@ class OneUnitExplorer(Explorer):
 
     SLIDERS = (
         ("x", "input x", -3.0, 3.0),
-        ("h", "old state h", -1.0, 1.0),
-        ("b_z", "update bias b_z", -6.0, 6.0),
-        ("b_r", "reset bias b_r", -6.0, 6.0),
-        ("b_h", "candidate bias b_h", -3.0, 3.0),
+        ("h", "old h", -1.0, 1.0),
+        ("b_z", "bias b_z", -6.0, 6.0),
+        ("b_r", "bias b_r", -6.0, 6.0),
+        ("b_h", "bias b_h", -3.0, 3.0),
     )
 
     def __init__(
@@ -121,7 +123,12 @@ class OneUnitExplorer(Explorer):
                 )
         sliders = {
             name: ipywidgets.FloatSlider(
-                start[name], min=low, max=high, step=0.1, readout_format=".1f", **labelled(words)
+                start[name],
+                min=low,
+                max=high,
+                step=0.1,
+                readout_format=".1f",
+                **labelled(words, "4.4em"),
             )
             for name, words, low, high in self.SLIDERS
         }
@@ -130,7 +137,9 @@ class OneUnitExplorer(Explorer):
         )
         self.reset_button.on_click(self._reset)
         self._start, self._canvas = start, OneUnitCanvas()
-        super().__init__(sliders, [*sliders.values(), self.reset_button])
+        super().__init__(
+            sliders, [*sliders.values(), self.reset_button], words_beside=True, small=True
+        )
 
     def draw(self) -> Picture:
         """See ``OneUnitCanvas.picture``."""
