@@ -372,6 +372,10 @@ def test_a_text_of_one_character(canvas, traces, name):
     assert "Perplexity unknown." in picture.alt
     assert picture.alt.startswith("Step 0 (of 0 to 0), after “x”")
     assert np.asarray(canvas.image.get_array()).shape == (3, 1)
+    assert {curve.get_marker() for curve in canvas.curves.values()} == {"o"}, "a point, no line"
+    trace, vocab = traces["short"]
+    canvas.picture(trace, look(), vocab)
+    assert {curve.get_marker() for curve in canvas.curves.values()} == {""}
 
 
 def test_a_picture_without_a_trace_says_why():

@@ -252,6 +252,7 @@ class GateCanvas(Canvas):
         self.image.set_data(getattr(trace, gate)[span, units].T.cpu().numpy())
         for name, curve in self.curves.items():
             curve.set_data(xs, getattr(trace, name)[span, unit].tolist())
+            curve.set_marker("o" if steps == 1 else "")
         self.baseline_state.set_data(xs, baseline.H[span, unit].tolist())
         self.baseline_state.set_visible(clamped)
         for column in self.columns:
@@ -294,8 +295,8 @@ class GateCanvas(Canvas):
         self.heat.set_xticks(range(first, last), [drawn_character(c) for c in text])
         self.heat.tick_params("x", labelfontfamily="monospace", length=0, pad=3)
         self.lines.set_xticks(range(-(-first // 10) * 10, last, 10))
-        middle = "0" if signed else "½"
-        self.scale.set_ticks([low, (low + 1) / 2, 1], labels=[f"{low}", middle, "1"])
+        labels = ["−1", "0", "1"] if signed else ["0", "½", "1"]
+        self.scale.set_ticks([low, (low + 1) / 2, 1], labels=labels)
         self.scale.ax.tick_params(labelsize=LETTERS, length=0, pad=3)
         self.invalidate_background()
 
