@@ -35,6 +35,11 @@ STAMP = VENV / "course-stamp.json"  # written when an installation is complete
 OLD = ".before-update"  # ends the name under which a complete .venv waits while a new one is made
 LOCK = ROOT / ".venv.lock"  # held by the process that changes .venv
 NOTEBOOKS, FRESH = ROOT / "notebooks", ROOT / "class"
+# Prints what JupyterLab writes into a notebook that it opens, which then counts as unsaved.
+LANGUAGE = (
+    "import json; from ipykernel.ipkernel import IPythonKernel; "
+    "print(json.dumps(IPythonKernel.language_info, sort_keys=True))"
+)
 # A name of the package: its folder of data in .venv can be imported even if its code cannot.
 IMPORTS = (
     "from gru_helpers import gru; "
@@ -51,8 +56,8 @@ EXPLANATIONS = {
     "|Errno 122|No usable temporary directory": (
         "The disk is full: the course needs about 2 GB in {root}, or 8 GB with PyTorch's build for "
         f"NVIDIA GPUs (--torch-index {CPU_INDEX} takes the small one), and half as much for a "
-        "while in the temporary folder; free are {space}. Free some more, or set TMPDIR to another "
-        "disk's folder, and start again."
+        "while in the temporary folder (free: {space}): free some more, or set TMPDIR to a folder "
+        "on another disk, and start again."
     ),
     "CERTIFICATE_VERIFY_FAILED|certificate verify failed": (
         "The certificate of {index} is not accepted: the clock may be wrong, or a proxy, as in "
@@ -406,6 +411,7 @@ def lab(options):
 
 def copy_without_outputs():
     """Copy the lessons without their outputs, and the solutions, to FRESH; keep what is there."""
+    language = json.loads(subprocess.check_output([str(PYTHON), "-I", "-c", LANGUAGE]))
     kept = added = 0
     for pattern in ("[0-9]*.ipynb", "solutions/[0-9]*.ipynb"):
         for source in NOTEBOOKS.glob(pattern):
@@ -413,13 +419,13 @@ def copy_without_outputs():
             if os.path.lexists(target):
                 kept += 1
                 continue
-            text = source.read_text("utf-8")
+            notebook = json.loads(source.read_text("utf-8"))
+            notebook["metadata"]["language_info"] = language
             if source.parent == NOTEBOOKS:
-                notebook = json.loads(text)
                 for cell in notebook["cells"]:
                     if cell["cell_type"] == "code":
                         cell.update(execution_count=None, outputs=[])
-                text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+            text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
             target.parent.mkdir(parents=True, exist_ok=True)
             part = target.with_name(f"{target.name}.part")  # never half a notebook
             part.write_bytes(text.encode())

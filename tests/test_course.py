@@ -17,6 +17,7 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
+from ipykernel.ipkernel import IPythonKernel
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from packaging.specifiers import SpecifierSet
 
@@ -107,6 +108,7 @@ def calls(course, monkeypatch):
 
     monkeypatch.setattr(course, "setup", lambda torch_index: None)
     monkeypatch.setattr(course, "run_program", run_program)
+    monkeypatch.setattr(course, "PYTHON", Path(sys.executable))
     return calls
 
 
@@ -507,11 +509,15 @@ def test_fresh_opens_lessons_without_outputs(course, calls):
     assert calls[0].command[-3:] == ["--port", "9000", "--no-browser"]
     copied = sorted(path.relative_to(fresh).as_posix() for path in fresh.rglob("*.*"))
     assert copied == [LESSON, SOLUTION]
-    assert (fresh / SOLUTION).read_bytes() == text.encode()
-    lesson = json.loads(text)
-    lesson["cells"][1].update(execution_count=None, outputs=[])
-    expected = json.dumps(lesson, indent=1, ensure_ascii=False) + "\n"
-    assert (fresh / LESSON).read_bytes() == expected.encode()
+    expected = json.loads(text)
+    expected["metadata"]["language_info"] = IPythonKernel.language_info
+    for name, outputs in ((SOLUTION, True), (LESSON, False)):
+        if not outputs:
+            expected["cells"][1].update(execution_count=None, outputs=[])
+        copy = json.loads((fresh / name).read_text("utf-8"))
+        assert copy == expected
+        text_of_copy = json.dumps(copy, indent=1, ensure_ascii=False) + "\n"
+        assert (fresh / name).read_bytes() == text_of_copy.encode()
     assert (course.ROOT / "notebooks" / LESSON).read_bytes() == text.encode()
 
 
@@ -545,6 +551,7 @@ def test_fresh_copies_differ_from_the_lessons_in_their_outputs_alone(course, cal
         for cell, original in zip(copy.cells, lesson.cells, strict=True):
             if cell.cell_type == "code":
                 cell.update(outputs=original.outputs, execution_count=original.execution_count)
+        copy.metadata.language_info = lesson.metadata.language_info
         assert copy == lesson
 
 
