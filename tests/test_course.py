@@ -1,6 +1,7 @@
 """course.py: what it does and what it says, without a network and without installing anything."""
 
 import ast
+import errno
 import importlib.util
 import json
 import os
@@ -9,12 +10,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import venv
 from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
 import pytest
+from ipykernel.ipkernel import IPythonKernel
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from packaging.specifiers import SpecifierSet
 
@@ -27,18 +30,34 @@ FAILURES = {
     "connection')'\nERROR: No matching distribution found for hatchling": "No connection",
     "ERROR: HTTPSConnectionPool: Max retries exceeded ([Errno 11001] getaddrinfo)": "No connection",
     "ERROR: Could not install: [Errno 28] No space left on device": "disk is full",
+    "OSError: [Errno 122] Disk quota exceeded": "set TMPDIR",
+    "No usable temporary directory found in ['/tmp', '/var/tmp']": tempfile.gettempdir(),
+    "Max retries exceeded (Caused by SSLError(SSLCertVerificationError(1, 'certificate verify "
+    "failed: self-signed certificate')))\nERROR: No matching distribution found for hatchling": (
+        "The certificate of the package index is not accepted"
+    ),
     "Error: [Errno 30] Read-only file system: '/mnt/course/.venv'": "Cannot write",
+    "ERROR: Could not install: [WinError 32] The process cannot access the file": "close what runs",
     "ERROR: conflicting dependencies\n    The user requested (constraint) torch==2.13.0": (
         "pip finds no torch==2.13.0 for this system"
     ),
     "ERROR: No matching distribution found for torch": "pip finds no torch for this system",
 }
+# the same where --torch-index was given
+INDEX_FAILURES = {
+    "ERROR: No matching distribution found for torch": "correct that address",
+    "Failed to establish a new connection": f"No connection to {INDEX}: correct that address",
+    "certificate verify failed": f"The certificate of {INDEX} is not accepted",
+}
+
+
+no_links = pytest.mark.skipif(os.name == "nt", reason="Windows lets few users make links")
 
 
 @pytest.fixture
 def course(tmp_path, monkeypatch):
-    """course.py as a module of its own copy of the project, in a folder with a space."""
-    root = tmp_path / "my course"
+    """course.py as a module of its own copy of the project, in a folder with other letters."""
+    root = tmp_path / "Jürgen's course"
     (root / "notebooks" / "solutions").mkdir(parents=True)
     (root / "tests").mkdir()
     for name in ("course.py", "pyproject.toml", "constraints.txt"):
@@ -53,14 +72,18 @@ def course(tmp_path, monkeypatch):
 
 @pytest.fixture
 def installer(course, monkeypatch):
-    """Replaces venv and pip: `steps` lists the commands, `error` makes pip fail."""
-    state = SimpleNamespace(steps=[], error=None)
+    """Replaces venv and pip: `steps` lists the commands, `error` makes pip fail.
+
+    What .venv says to an import is `import_error`.
+    """
+    state = SimpleNamespace(steps=[], error=None, import_error="")
 
     def run_with_progress(command):
         command = [str(part) for part in command]
         state.steps.append(command)
         if "venv" in command:
-            shutil.rmtree(course.VENV, ignore_errors=True)
+            for path in course.VENV.glob("*"):  # .venv itself may be a link
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
             course.PYTHON.parent.mkdir(parents=True)
         if state.error and "pip" in command:
             raise course.CourseError(state.error)
@@ -70,6 +93,7 @@ def installer(course, monkeypatch):
 
     monkeypatch.setattr(course, "run_with_progress", run_with_progress)
     monkeypatch.setattr(course, "venv_python_version", venv_python_version)
+    monkeypatch.setattr(course, "import_error", lambda: state.import_error)
     return state
 
 
@@ -84,6 +108,7 @@ def calls(course, monkeypatch):
 
     monkeypatch.setattr(course, "setup", lambda torch_index: None)
     monkeypatch.setattr(course, "run_program", run_program)
+    monkeypatch.setattr(course, "PYTHON", Path(sys.executable))
     return calls
 
 
@@ -140,6 +165,14 @@ def test_failed_installation_is_explained_in_one_sentence(course, output):
     assert "{" not in str(error.value)
 
 
+@pytest.mark.parametrize("output", INDEX_FAILURES)
+def test_a_failure_with_a_torch_index_names_it(course, output):
+    script = f"print({output!r}); raise SystemExit(1)"
+    with pytest.raises(course.CourseError, match=INDEX_FAILURES[output]) as error:
+        course.run_with_progress([sys.executable, "-c", script, "--index-url", INDEX])
+    assert INDEX in str(error.value)
+
+
 def test_unknown_failure_shows_what_pip_said(course, capsys):
     with pytest.raises(course.CourseError, match="error above"):
         course.run_with_progress([sys.executable, "-c", "raise SystemExit('out of cheese')"])
@@ -178,10 +211,11 @@ SINCE = {
     "pyproject changed": (lambda course: append(course.ROOT / "pyproject.toml"), True, False),
     "folder moved": (move, True, False),
     "another Python": (lambda course: change_stamp(course, python="3.10"), True, True),
-    "another torch": (lambda course: os.environ.update(GRU_TORCH_INDEX=INDEX), True, True),
+    "another torch": (lambda course: os.environ.update(GRU_TORCH_INDEX=INDEX), True, False),
     "python gone": (lambda course: shutil.rmtree(course.PYTHON.parent), True, True),
     "incomplete": (lambda course: course.STAMP.unlink(), True, True),
     "stamp damaged": (lambda course: course.STAMP.write_text("{"), True, True),
+    "stamp without facts": (lambda course: course.STAMP.write_text("[]"), True, True),
 }
 
 
@@ -202,28 +236,166 @@ def test_setup_installs_what_is_needed_and_then_nothing(course, installer, monke
 
 def test_setup_installs_the_pinned_versions_and_turns_off_the_news(course, installer):
     course.setup()
-    *_, last = installer.steps
+    *_, last = [step for step in installer.steps if "pip" in step]
     assert last[-2:] == ["-e", ".[lab,test]"]
     assert all("constraints.txt" in step for step in installer.steps if "pip" in step)
     overrides = course.VENV / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
     assert '"fetchNews": "false"' in overrides.read_text("utf-8")
 
 
-@pytest.mark.parametrize("torch_index", ["", INDEX])
-def test_failed_installation_leaves_no_stamp_and_is_repeated(course, installer, torch_index):
-    if torch_index:  # another PyTorch needs a new .venv
-        course.setup()
-        installer.steps.clear()
+def test_failed_installation_leaves_no_stamp_and_is_repeated(course, installer):
     installer.error = "No connection"
     with pytest.raises(course.CourseError):
-        course.setup(torch_index)
+        course.setup(INDEX)
     assert "--clear" in installer.steps[0]
     assert course.read_stamp() == {}
     installer.error = None
     installer.steps.clear()
-    course.setup(torch_index)
+    course.setup(INDEX)
     assert "--clear" in installer.steps[0]
-    assert course.read_stamp()["torch_index"] == torch_index
+    assert course.read_stamp()["torch_index"] == INDEX
+
+
+def test_another_torch_index_replaces_torch_alone_and_only_if_it_can(course, installer):
+    course.setup()
+    before = course.read_stamp()
+    installer.error = "No connection"
+    with pytest.raises(course.CourseError):
+        course.setup(INDEX)
+    assert course.read_stamp() == before
+    installer.error = None
+    installer.steps.clear()
+    course.setup(INDEX)
+    forced = [step for step in installer.steps if "--force-reinstall" in step]
+    assert [step[-3:] for step in forced] == [["--index-url", INDEX, "torch"]]
+    assert "--no-deps" in forced[0]
+    assert not any("venv" in step for step in installer.steps)
+    assert course.read_stamp()["torch_index"] == INDEX
+
+
+@pytest.mark.parametrize("linked", [False, pytest.param(True, marks=no_links)])
+def test_a_venv_of_another_python_comes_back_if_a_new_one_cannot_be_made(
+    course, installer, tmp_path, linked
+):
+    course.setup()
+    if linked:
+        course.VENV.rename(tmp_path / "disk")
+        course.VENV.symlink_to(tmp_path / "disk")
+    package = course.VENV / "package"
+    package.touch()
+    change_stamp(course, python="3.10")
+    before = sorted(course.VENV.resolve().parent.iterdir()), course.read_stamp()
+    installer.error = "No connection"
+    with pytest.raises(course.CourseError):
+        course.setup()
+    assert (sorted(course.VENV.resolve().parent.iterdir()), course.read_stamp()) == before
+    assert package.exists()
+    installer.error = None
+    course.setup()
+    assert not package.exists()
+    assert sorted(course.VENV.resolve().parent.iterdir()) == before[0]
+    assert course.VENV.is_symlink() is linked
+    assert course.read_stamp()["python"] == "3.11"
+
+
+def test_a_venv_that_cannot_be_put_aside_is_left_alone(course, installer, monkeypatch, capsys):
+    def refuse(path, target):
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    course.setup()
+    change_stamp(course, python="3.10")
+    installer.steps.clear()
+    monkeypatch.setattr(Path, "rename", refuse)
+    assert course.main(["setup"]) == 1
+    assert "close what runs there" in capsys.readouterr().err
+    assert installer.steps == []
+    assert course.read_stamp()["python"] == "3.10"
+
+
+@no_links
+def test_a_linked_venv_is_not_renewed_by_its_own_python(course, installer, monkeypatch, tmp_path):
+    (tmp_path / "disk").mkdir()
+    course.VENV.symlink_to(tmp_path / "disk")
+    monkeypatch.setattr(sys, "prefix", str(course.VENV))
+    with pytest.raises(course.CourseError, match="deactivate"):
+        course.setup()
+    assert installer.steps == []
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda venv: venv.write_text("mine"), "is a file"),
+        pytest.param(
+            lambda venv: venv.symlink_to("gone"),
+            "is a link to .*gone, which is not there",
+            marks=no_links,
+        ),
+    ],
+)
+def test_a_venv_that_is_no_folder_is_left_alone(course, capsys, make, words):
+    make(course.VENV)
+    assert course.main(["setup"]) == 1
+    message = capsys.readouterr().err
+    assert re.search(f"{words}: rename or remove it", message)
+    assert message.count("\n") == 1
+    assert os.path.lexists(course.VENV)
+
+
+def test_a_venv_that_cannot_be_imported_gets_no_stamp_and_is_made_anew(course, installer, capsys):
+    installer.import_error = "ModuleNotFoundError: No module named 'torch'"
+    assert course.main(["setup"]) == 1
+    assert installer.import_error in capsys.readouterr().err
+    assert course.read_stamp() == {}
+    installer.import_error = ""
+    installer.steps.clear()
+    assert course.main(["setup"]) == 0
+    assert "--clear" in installer.steps[0]
+
+
+def test_a_failed_update_that_broke_imports_leaves_no_stamp(course, installer, monkeypatch):
+    course.setup()
+    installer.error, installer.import_error = "No connection", "ImportError: libcudart.so"
+    assert course.main(["--torch-index", INDEX, "lab"]) == 1
+    assert course.read_stamp() == {}
+
+
+def test_a_second_setup_waits_even_for_a_killed_one_and_then_has_nothing_to_do(
+    course, installer, monkeypatch, capsys
+):
+    hold = "import course, sys\nwith course.locked():\n    print('held', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold],
+        cwd=course.ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout.readline().strip() == b"held"
+        waited = []
+
+        def sleep(seconds):
+            waited.append(seconds)
+            if len(waited) == 3:
+                course.PYTHON.parent.mkdir(parents=True)
+                course.STAMP.write_text(json.dumps(course.current_stamp("3.11", "")), "utf-8")
+                other.kill()
+                other.wait()
+
+        monkeypatch.setattr(course.time, "sleep", sleep)
+        assert course.main(["setup"]) == 0
+    assert len(waited) >= 3
+    assert installer.steps == []
+    assert capsys.readouterr().out.count("waiting for it") == 1
+
+
+def test_where_a_disk_has_no_locks_setup_goes_on(course, installer, monkeypatch):
+    def refuse(*arguments):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    module, name = (course.msvcrt, "locking") if os.name == "nt" else (course.fcntl, "flock")
+    monkeypatch.setattr(module, name, refuse)
+    assert course.main(["setup"]) == 0
+    assert installer.steps
 
 
 def test_failed_update_keeps_the_lab_open_and_stays_out_of_date(
@@ -307,6 +479,82 @@ def test_lab_opens_the_notebooks_also_for_root(course, calls, monkeypatch, user,
     assert ("--allow-root" in calls[0].command) is expected
 
 
+CELLS = [
+    {"cell_type": "markdown", "metadata": {}, "source": ["Wells’s *book*"]},
+    {
+        "cell_type": "code",
+        "execution_count": 3,
+        "metadata": {"tags": ["long"]},
+        "outputs": [{"name": "stdout", "output_type": "stream", "text": ["2\n"]}],
+        "source": ["print(1 + 1)"],
+    },
+]
+LESSON, SOLUTION = "01_gates.ipynb", "solutions/01_gates_solutions.ipynb"
+
+
+def write_lessons(folder):
+    """Write a lesson and a solution with outputs, and a notebook that is not part of the course."""
+    notebook = {"cells": CELLS, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+    for name in (LESSON, SOLUTION, "Untitled.ipynb"):
+        (folder / name).write_bytes(text.encode())
+    return text
+
+
+def test_fresh_opens_lessons_without_outputs(course, calls):
+    text = write_lessons(course.ROOT / "notebooks")
+    assert course.main(["lab", "--port", "9000", "--fresh", "--no-browser"]) == 7
+    fresh = course.ROOT / "class"
+    assert f"--ServerApp.root_dir={fresh}" in calls[0].command
+    assert calls[0].command[-3:] == ["--port", "9000", "--no-browser"]
+    copied = sorted(path.relative_to(fresh).as_posix() for path in fresh.rglob("*.*"))
+    assert copied == [LESSON, SOLUTION]
+    expected = json.loads(text)
+    expected["metadata"]["language_info"] = IPythonKernel.language_info
+    for name, outputs in ((SOLUTION, True), (LESSON, False)):
+        if not outputs:
+            expected["cells"][1].update(execution_count=None, outputs=[])
+        copy = json.loads((fresh / name).read_text("utf-8"))
+        assert copy == expected
+        text_of_copy = json.dumps(copy, indent=1, ensure_ascii=False) + "\n"
+        assert (fresh / name).read_bytes() == text_of_copy.encode()
+    assert (course.ROOT / "notebooks" / LESSON).read_bytes() == text.encode()
+
+
+def test_fresh_keeps_every_file_that_is_there(course, calls, capsys):
+    write_lessons(course.ROOT / "notebooks")
+    course.main(["lab", "--fresh"])
+    assert "2 notebooks added, 0 left" in capsys.readouterr().out
+    (course.ROOT / "class" / LESSON).write_text("a student's work", "utf-8")
+    (course.ROOT / "class" / SOLUTION).unlink()
+    course.main(["lab", "--fresh"])
+    message = capsys.readouterr().out
+    assert "1 notebooks added, 1 left as they were; to begin afresh, rename or delete" in message
+    assert message.count("\n") == 1
+    assert (course.ROOT / "class" / LESSON).read_text("utf-8") == "a student's work"
+    assert (course.ROOT / "class" / SOLUTION).exists()
+
+
+def test_fresh_copies_differ_from_the_lessons_in_their_outputs_alone(course, calls):
+    for path in sorted((SOURCE / "notebooks").glob("*.ipynb")):
+        shutil.copy(path, course.ROOT / "notebooks")
+    course.main(["lab", "--fresh"])
+    copies = sorted((course.ROOT / "class").glob("*.ipynb"))
+    assert len(copies) >= 7
+    for path in copies:
+        copy = nbformat.read(path, as_version=4)
+        nbformat.validate(copy)
+        code = [cell for cell in copy.cells if cell.cell_type == "code"]
+        assert not any(cell.outputs or cell.execution_count for cell in code)
+        lesson = nbformat.read(SOURCE / "notebooks" / path.name, as_version=4)
+        assert nbformat.writes(copy) + "\n" == path.read_text("utf-8")
+        for cell, original in zip(copy.cells, lesson.cells, strict=True):
+            if cell.cell_type == "code":
+                cell.update(outputs=original.outputs, execution_count=original.execution_count)
+        copy.metadata.language_info = lesson.metadata.language_info
+        assert copy == lesson
+
+
 @pytest.mark.parametrize(
     ("options", "parallel"),
     [
@@ -382,7 +630,7 @@ def test_lint_with_fix_or_paths(course, calls, monkeypatch):
 
 
 def test_clean_names_and_removes_only_what_the_script_made(course, capsys):
-    folders = [course.VENV, course.ROOT / "build"]
+    folders = [course.VENV, course.ROOT / ".venv.before-update", course.ROOT / "build"]
     for folder in folders:
         folder.mkdir()
     notebook = course.ROOT / "notebooks" / "mine.ipynb"
@@ -391,6 +639,37 @@ def test_clean_names_and_removes_only_what_the_script_made(course, capsys):
     assert capsys.readouterr().out.splitlines() == [f"Removing {folder}" for folder in folders]
     assert not any(folder.exists() for folder in folders)
     assert notebook.exists()
+    course.VENV.touch()  # it made no such file
+    assert course.main(["clean"]) == 0
+    assert course.VENV.exists()
+
+
+def test_programs_in_venv_see_no_packages_of_another_python(course, monkeypatch):
+    for name in ("PYTHONHOME", "PYTHONPATH"):
+        monkeypatch.setenv(name, "elsewhere")
+    assert not {"PYTHONHOME", "PYTHONPATH"} & set(course.environment())
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_lab_keeps_its_settings_in_venv_where_the_home_folder_is_not_writable(
+    course, calls, monkeypatch, capsys, writable
+):
+    monkeypatch.setattr(os, "access", lambda path, mode: writable)
+    course.main(["lab"])
+    home = str(course.VENV / "home")
+    assert (calls[0].env["HOME"] == home) is not writable
+    assert (home in capsys.readouterr().out) is not writable
+
+
+@pytest.mark.skipif(not (SOURCE / ".git").exists(), reason="needs a clone of the repository")
+def test_git_ignores_what_is_made_and_left_and_nothing_of_the_course():
+    made = [".venv", ".venv.lock", ".venv.before-update/a", "class/01.ipynb", "build/a"]
+    left = ["data/tmpab1", "data/timemachine.txt.part", "data/checkpoints/gru.pt.7.part"]
+    for path in [*made, *left, "notebooks/.~01.ipynb"]:
+        check = ["git", "check-ignore", "--no-index", "--quiet", path]
+        assert subprocess.run(check, cwd=SOURCE).returncode == 0, path
+    course = ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"]
+    assert subprocess.check_output(course, cwd=SOURCE, encoding="utf-8") == ""
 
 
 def test_a_relative_mirror_is_made_absolute(course, monkeypatch, tmp_path):
@@ -497,6 +776,40 @@ def test_version_of_the_python_in_venv(course):
     assert course.venv_python_version() is None
     borrow_environment(course)
     assert course.venv_python_version() == course.dotted(sys.version_info)
+
+
+def test_a_python_that_hangs_is_named(course, monkeypatch, capsys):
+    def hang(command, stderr, timeout):
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    borrow_environment(course)
+    before = course.read_stamp()
+    monkeypatch.setattr(subprocess, "check_output", hang)
+    assert course.main(["lab"]) == 1
+    message = capsys.readouterr().err
+    assert f"{course.PYTHON} has not answered for {course.PATIENCE_SECONDS} seconds" in message
+    assert message.count("\n") == 1
+    assert course.read_stamp() == before
+
+
+def test_venv_imports_the_package_whatever_the_locale(course, monkeypatch):
+    def run_with_progress(command):
+        if "-e" in command:  # as pip does it: the folder in UTF-8, and data in site-packages
+            site = next(course.VENV.glob("[Ll]ib*/**/site-packages"))
+            (site / "_editable_impl_gru_helpers.pth").write_text(str(course.ROOT), "utf-8")
+            (site / "gru_helpers").mkdir()
+
+    borrow_environment(course)
+    append(course.ROOT / "constraints.txt")
+    monkeypatch.setattr(course, "run_with_progress", run_with_progress)
+    monkeypatch.setattr(course, "IMPORTS", course.IMPORTS.partition(";")[0])  # the rest takes long
+    assert "gru" in course.import_error()  # the package is not there
+    (course.ROOT / "gru_helpers").mkdir()
+    (course.ROOT / "gru_helpers" / "__init__.py").write_text("gru = None", "utf-8")
+    monkeypatch.setenv("LC_ALL", "C")
+    course.setup()
+    assert course.read_stamp()
+    assert course.import_error() == ""
 
 
 def test_test_compares_notebooks_in_two_processes(course):
