@@ -176,15 +176,15 @@ def plot_history(
 
 
 def _round_below(low: float, high: float) -> float:
-    """The largest of 1, 2, 5, 10, … at or below ``low`` that is a fifth of ``high`` or less.
+    """The largest of 1, 2, 3, 5, 10, … at or below ``low`` that is a third of ``high`` or less.
 
     So that a curve fills the height, and one that is level looks level.
     """
-    bound = min(low, high / 5)
+    bound = min(low, high / 3)
     if not 1 < bound < math.inf:
         return 1.0
     decade = 10.0 ** math.floor(math.log10(bound))
-    return max(step * decade for step in (1, 2, 5) if step * decade <= bound)
+    return max(step * decade for step in (1, 2, 3, 5) if step * decade <= bound)
 
 
 # The bar and the live curve are redrawn this often; the curve so seldom that it takes a twentieth
@@ -255,7 +255,8 @@ def _new_bar(in_notebook: bool, **look: Any) -> tuple[Any, Any]:
 
         if issubclass(chosen, tqdm_notebook):
             bar = chosen(display=False, **look)
-            return bar, display(bar.container, display_id=True)
+            view = {"application/vnd.jupyter.widget-view+json": bar.container.get_view_spec()}
+            return bar, display(view | {"text/plain": str(bar)}, raw=True, display_id=True)
     from tqdm import tqdm
 
     return tqdm(**look), None
