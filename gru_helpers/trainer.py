@@ -361,7 +361,8 @@ class _Interrupts:
     """Ctrl-C raises ``KeyboardInterrupt`` while it is ``allowed``, and waits until then elsewhere.
 
     It waits for imports above all: one that is cut short may leave a module of PyTorch that can
-    never be imported again in this process. Where Ctrl-C means something else, it is left alone.
+    never be imported again in this process. What still waits at the end is dropped: the run is
+    over. Where Ctrl-C means something else, it is left alone.
     """
 
     def __init__(self) -> None:
