@@ -307,10 +307,10 @@ def train(
         encode_text(prefix, vocab, "prefix")
     if use_random_iter is None:
         use_random_iter = getattr(train_iter, "use_random_iter", False)
-    model.to(device)
     heldout_every = heldout_every or max(1, num_epochs // 20)
     history = History(label=label, device=str(device))
     with _Interrupts() as interrupts:
+        model.to(device)
         optimizer, lr_scheduler = _optimizer_and_scheduler(model, lr, optimizer, lr_scheduler)
         view = TrainingView(history, num_epochs, progress, plot)
         try:
