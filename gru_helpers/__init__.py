@@ -36,10 +36,12 @@ from .pretrained import load_pretrained
 from .trainer import (
     History,
     TrainingError,
+    UnfinishedError,
     detach_state,
     evaluate_perplexity,
     grad_clipping,
     predict,
+    require_finished,
     train,
 )
 
@@ -58,6 +60,7 @@ __all__ = [
     "RNNModelScratch",
     "SeqDataLoader",
     "TrainingError",
+    "UnfinishedError",
     "Vocab",
     "clamp_gates",
     "continue_text",
@@ -83,6 +86,7 @@ __all__ = [
     "params_from_rnn_model",
     "params_to_rnn_model",
     "predict",
+    "require_finished",
     "save_checkpoint",
     "trace_gates",
     "train",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -138,14 +139,16 @@ def plot_history(
     """Perplexity against epoch for several runs, on a logarithmic axis.
 
     ``histories`` are ``History`` objects, ``baselines`` maps a name to a perplexity that is drawn
-    as a horizontal line, ``num_epochs`` fixes the width of the axis. Held-out perplexities are
-    drawn with markers. The last text sample of a single run stands below its curve.
+    as a horizontal line, ``num_epochs`` fixes the width of the axis. Held-out perplexities, and a
+    run of one epoch, are drawn with markers. The last text sample of a single run stands below its
+    curve.
     """
     from matplotlib.ticker import LogLocator, NullFormatter
 
     figure, axes = _new_axes(7.5, 4.2)
     for history, style in zip(histories, _line_styles(), strict=False):
         epochs = range(1, history.epochs + 1)
+        style["marker"] = "o" if history.epochs == 1 else ""
         axes.plot(epochs, history.perplexity, label=history.label or "training text", **style)
         if history.heldout:
             x, y = zip(*history.heldout, strict=True)
@@ -161,7 +164,7 @@ def plot_history(
     axes.yaxis.set_minor_formatter(NullFormatter())
     if num_epochs:
         axes.set_xlim(0, num_epochs)
-    axes.set_ylim(bottom=0.95)
+    axes.set_ylim(bottom=0.95 * _round_below(axes.dataLim.ymin, axes.dataLim.ymax))
     _style(axes, "epoch", "perplexity", title)
     axes.legend(fontsize=10, frameon=False)
     if len(histories) == 1 and histories[0].samples:
@@ -172,9 +175,22 @@ def plot_history(
     return figure
 
 
-# The bar and the live curve are redrawn this often, and the curve never takes more than a twentieth
-# of the time; a bar that moves ten times a second overflows the queue of a client that reads late.
-REDRAW_SECONDS, REDRAW_SHARE = 0.5, 0.05
+def _round_below(low: float, high: float) -> float:
+    """The largest of 1, 2, 3, 5, 10, … at or below ``low`` that is a third of ``high`` or less.
+
+    So that a curve fills the height, and one that is level looks level.
+    """
+    bound = min(low, high / 3)
+    if not 1 < bound < math.inf:
+        return 1.0
+    decade = 10.0 ** math.floor(math.log10(bound))
+    return max(step * decade for step in (1, 2, 3, 5) if step * decade <= bound)
+
+
+# The bar and the live curve are redrawn this often; the curve so seldom that it takes a twentieth
+# of the time, but no more seldom than every LONGEST_WAIT seconds. A bar that moves ten times a
+# second overflows the queue of a client that reads late.
+REDRAW_SECONDS, LONGEST_WAIT, REDRAW_SHARE = 0.5, 2.0, 0.05
 
 
 class TrainingView:
@@ -191,12 +207,10 @@ class TrainingView:
         if in_notebook if plot is None else plot:
             self.picture = LivePicture(f"Training curve of {history.label or 'this run'}")
         self.bar: Any = None
+        self.bar_output: Any = None
         if progress:
-            if in_notebook:
-                from tqdm.auto import tqdm
-            else:
-                from tqdm import tqdm
-            self.bar = tqdm(
+            self.bar, self.bar_output = _new_bar(
+                in_notebook,
                 total=num_epochs,
                 unit="epoch",
                 desc=history.label or None,
@@ -212,20 +226,40 @@ class TrainingView:
         if self.picture is not None and started > self.next_drawing:
             self._draw()
             ended = time.monotonic()
-            self.next_drawing = ended + max(REDRAW_SECONDS, (ended - started) / REDRAW_SHARE)
+            wait = max(REDRAW_SECONDS, (ended - started) / REDRAW_SHARE)
+            self.next_drawing = ended + min(wait, LONGEST_WAIT)
 
     def close(self) -> None:
-        """Show the last state of both."""
+        """Show the last state of both; of a bar in a notebook, where it would vanish, as text."""
         if self.bar is not None:
             if self.history.perplexity:
                 self.bar.set_postfix_str(f"perplexity {self.history.perplexity[-1]:.2f}")
             self.bar.update(self.history.epochs - self.bar.n)
+            last_state = str(self.bar)
             self.bar.close()
+            if self.bar_output is not None:
+                self.bar_output.update({"text/plain": last_state}, raw=True)
         if self.picture is not None and self.history.epochs:
             self._draw()
 
     def _draw(self) -> None:
         self.picture.show(plot_history([self.history], num_epochs=self.num_epochs))
+
+
+def _new_bar(in_notebook: bool, **look: Any) -> tuple[Any, Any]:
+    """A progress bar, and in a notebook the handle of the output that shows it (else ``None``)."""
+    if in_notebook:
+        from IPython.display import display
+        from tqdm.auto import tqdm as chosen
+        from tqdm.notebook import tqdm_notebook
+
+        if issubclass(chosen, tqdm_notebook):
+            bar = chosen(display=False, **look)
+            view = {"application/vnd.jupyter.widget-view+json": bar.container.get_view_spec()}
+            return bar, display(view | {"text/plain": str(bar)}, raw=True, display_id=True)
+    from tqdm import tqdm
+
+    return tqdm(**look), None
 
 
 def _in_notebook() -> bool:

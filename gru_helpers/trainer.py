@@ -10,7 +10,9 @@ import contextlib
 import json
 import math
 import os
+import signal
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -97,6 +99,11 @@ class History:
         """The number of epochs that were finished."""
         return len(self.perplexity)
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody stopped the run; what it had reached is here."""
+        return self.stop_reason.startswith("interrupted")
+
     def median_tokens_per_second(self, warm_up: int = 2) -> float:
         """The median over the epochs after ``warm_up``: robust, where a last epoch is not."""
         speeds = self.tokens_per_second[warm_up:] or self.tokens_per_second
@@ -137,6 +144,25 @@ class History:
             f"History: {self.epochs} epochs, perplexity {self.perplexity[-1]:.2f}{heldout}; "
             f"{self.stop_reason or 'running'}"
         )
+
+
+class UnfinishedError(RuntimeError):
+    """A run was interrupted that is needed whole. A notebook shows the sentence, no traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+def require_finished(*runs: History) -> None:
+    """Raise ``UnfinishedError`` if one of the runs was interrupted."""
+    for run in runs:
+        if run.interrupted:
+            name = f"The run {run.label!r}" if run.label else "A run"
+            raise UnfinishedError(
+                f"{name} was {run.stop_reason} and is needed whole here: run the cell that trains "
+                "it again."
+            )
 
 
 # --- measuring and generating -------------------------------------------------------------------
@@ -269,9 +295,10 @@ def train(
     ``plot`` draws the curve while it grows (default: in a notebook). The model is left in training
     mode.
 
-    Interrupting the kernel, or Ctrl-C, returns what was reached. Raises ``TrainingError``, naming
-    epoch and learning rate, when the loss is no longer finite, and ``ValueError`` for arguments
-    that make no sense. The same seed on the same machine gives the same losses to the bit.
+    Interrupting the kernel, or Ctrl-C, returns what was reached, measured once more. Raises
+    ``TrainingError``, naming epoch and learning rate, when the perplexity is no longer finite, and
+    ``ValueError`` for arguments that make no sense. The same seed on the same machine gives the
+    same losses to the bit.
     """
     device = torch.device(device) if device is not None else _device_of(model)
     check_training(num_epochs, lr, clip)
@@ -280,45 +307,109 @@ def train(
         encode_text(prefix, vocab, "prefix")
     if use_random_iter is None:
         use_random_iter = getattr(train_iter, "use_random_iter", False)
-    model.to(device)
-    optimizer, lr_scheduler = _optimizer_and_scheduler(model, lr, optimizer, lr_scheduler)
     heldout_every = heldout_every or max(1, num_epochs // 20)
     history = History(label=label, device=str(device))
-    view = TrainingView(history, num_epochs, progress, plot)
-    try:
-        for epoch in range(1, num_epochs + 1):
-            started = time.perf_counter()
-            mean_loss, num_tokens, max_norm = _train_epoch(
-                model, train_iter, optimizer, lr_scheduler, device, clip, use_random_iter
-            )
-            seconds = time.perf_counter() - started
-            if not math.isfinite(mean_loss):
-                raise TrainingError(_not_finite(mean_loss, epoch, optimizer, clip), history)
-            history.perplexity.append(_perplexity(mean_loss))
-            history.seconds.append(seconds)
-            history.tokens_per_second.append(num_tokens / seconds)
-            history.max_grad_norm.append(max_norm)
-            reached = target_perplexity and history.perplexity[-1] <= target_perplexity
-            last = reached or epoch == num_epochs
-            if heldout_iter is not None and (last or epoch % heldout_every == 0):
-                history.heldout.append((epoch, evaluate_perplexity(model, heldout_iter, device)))
-            sampling = last or (sample_every and epoch % sample_every == 0)
-            if sampling and prefix is not None:
-                history.samples.append((epoch, predict(prefix, 50, model, vocab, device)))
-            if reached:
-                history.stop_reason = f"reached perplexity {target_perplexity:g} at epoch {epoch}"
-                break
-            view.update()
-        else:
-            history.stop_reason = f"ran all {num_epochs} epochs"
-    except KeyboardInterrupt:
-        history.stop_reason = f"interrupted in epoch {epoch}"
-    except TrainingError:
-        history.stop_reason = f"the loss stopped being finite in epoch {epoch}"
-        raise
-    finally:
-        view.close()
+    with _Interrupts() as interrupts:
+        model.to(device)
+        optimizer, lr_scheduler = _optimizer_and_scheduler(model, lr, optimizer, lr_scheduler)
+        view = TrainingView(history, num_epochs, progress, plot)
+        try:
+            for epoch in range(1, num_epochs + 1):
+                started = time.perf_counter()
+                with interrupts.allowed():
+                    mean_loss, num_tokens, max_norm = _train_epoch(
+                        model, train_iter, optimizer, lr_scheduler, device, clip, use_random_iter
+                    )
+                seconds = time.perf_counter() - started
+                if not math.isfinite(_perplexity(mean_loss)):
+                    raise TrainingError(_not_finite(mean_loss, epoch, optimizer, clip), history)
+                history.perplexity.append(_perplexity(mean_loss))
+                history.seconds.append(seconds)
+                history.tokens_per_second.append(num_tokens / seconds)
+                history.max_grad_norm.append(max_norm)
+                reached = target_perplexity and history.perplexity[-1] <= target_perplexity
+                last = reached or epoch == num_epochs
+                sampling = last or (sample_every and epoch % sample_every == 0)
+                with interrupts.allowed():
+                    if heldout_iter is not None and (last or epoch % heldout_every == 0):
+                        _measure(history, model, heldout_iter)
+                    if prefix is not None and sampling:
+                        _sample(history, model, prefix, vocab)
+                if reached:
+                    reason = f"reached perplexity {target_perplexity:g} at epoch {epoch}"
+                    history.stop_reason = reason
+                    break
+                view.update()
+            else:
+                history.stop_reason = f"ran all {num_epochs} epochs"
+        except KeyboardInterrupt:
+            history.stop_reason = f"interrupted in epoch {epoch}"
+            with contextlib.suppress(KeyboardInterrupt), interrupts.allowed():
+                if heldout_iter is not None:
+                    _measure(history, model, heldout_iter)
+                if prefix is not None:
+                    _sample(history, model, prefix, vocab)
+        except TrainingError:
+            history.stop_reason = f"the perplexity stopped being finite in epoch {epoch}"
+            raise
+        finally:
+            view.close()
     return history
+
+
+class _Interrupts:
+    """Ctrl-C raises ``KeyboardInterrupt`` while it is ``allowed``, and waits until then elsewhere.
+
+    It waits for imports above all: one that is cut short may leave a module of PyTorch that can
+    never be imported again in this process. What still waits at the end is dropped: the run is
+    over. Where Ctrl-C means something else, it is left alone.
+    """
+
+    def __init__(self) -> None:
+        """Nothing has arrived."""
+        self.waiting = self.is_allowed = self.installed = False
+
+    def __enter__(self) -> _Interrupts:
+        """Take the place of Python's handler; only the main thread receives signals."""
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._arrived)
+            self.installed = True
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Put Python's handler back."""
+        if self.installed:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _arrived(self, *signal_and_frame: object) -> None:
+        self.waiting = not self.is_allowed
+        if self.is_allowed:
+            self.is_allowed = False  # before the exception is on its way: a second one waits
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def allowed(self) -> Iterator[None]:
+        """Raise what waits, and what arrives meanwhile."""
+        self.is_allowed = True
+        try:
+            if self.waiting:
+                self._arrived()
+            yield
+        finally:
+            self.is_allowed = False
+
+
+def _measure(history: History, model: nn.Module, heldout_iter: Iterable[Minibatch]) -> None:
+    """Add the held-out perplexity after the last finished epoch, if it is not there yet."""
+    if history.epochs and history.epochs not in dict(history.heldout):
+        history.heldout.append((history.epochs, evaluate_perplexity(model, heldout_iter)))
+
+
+def _sample(history: History, model: nn.Module, prefix: str, vocab: Vocab) -> None:
+    """Add what the model writes after the last finished epoch, if it is not there yet."""
+    if history.epochs and history.epochs not in dict(history.samples):
+        history.samples.append((history.epochs, predict(prefix, 50, model, vocab)))
 
 
 def _optimizer_and_scheduler(
@@ -375,8 +466,10 @@ def _train_epoch(
 
 def _not_finite(mean_loss: float, epoch: int, optimizer: Optimizer, clip: float | None) -> str:
     lr = float(optimizer.param_groups[0]["lr"])
+    overflow = " (perplexity inf)" if math.isfinite(mean_loss) else ""
     clipping = "switch clipping on (clip=1)" if clip is None else f"a clip below {clip:g}"
     return (
-        f"The loss became {mean_loss} in epoch {epoch} with lr={lr:g}: try a smaller learning rate "
-        f"(lr={lr / 10:g}) or {clipping}, and re-create the model; its weights are unusable."
+        f"The loss became {mean_loss:g}{overflow} in epoch {epoch} with lr={lr:g}: try a smaller "
+        f"learning rate (lr={lr / 10:g}) or {clipping}, and re-create the model; its weights are "
+        "unusable."
     )

@@ -168,11 +168,10 @@ def has_alternative_texts(notebook):
 
 
 def has_pictures_of_widgets(notebook):
-    """A widget's output holds a picture too, for readers without a kernel; progress bars do not."""
+    """A widget's output holds a picture too, for readers without a kernel."""
     for cell, output in notebook.outputs:
         data = output.get("data", {})
-        is_progress_bar = re.search(r"\d+%\|", joined(data.get("text/plain", "")))
-        if WIDGET in data and "image/png" not in data and not is_progress_bar:
+        if WIDGET in data and "image/png" not in data:
             yield f"{where(notebook, cell)} shows a widget without a picture"
 
 

@@ -1,8 +1,13 @@
 """Every figure is drawn, shows what it is given, and carries words for those who cannot see it."""
 
+import math
+import re
+
+import nbformat
 import numpy as np
 import pytest
 import torch
+from nbclient import NotebookClient
 from pictures import NO_WARNINGS, PNG, pixels, size_of
 
 from gru_helpers import History, RNNModel, SeqDataLoader, plotting, train
@@ -115,11 +120,38 @@ def test_the_history_figure_shows_the_numbers_of_the_history():
     assert list(zip(*heldout_line.get_data(), strict=True)) == history.heldout
     assert axes.get_yscale() == "log"
     assert axes.get_xlim() == (0, 9)
-    assert axes.get_ylim()[0] < 1
+    assert axes.get_ylim()[0] == pytest.approx(0.95 * 5)
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "perplexity")
     assert "epoch 4: time flies" in figure.get_supxlabel()
     legend = [text.get_text() for text in axes.get_legend().get_texts()]
     assert legend == ["mine", "mine, held-out"]
+
+
+@pytest.mark.parametrize(
+    ("perplexity", "baselines", "lower"),
+    [
+        ([28, 9, 1.05], {}, 1),
+        ([25, 12, 4.9], {}, 3),
+        ([25, 12, 2.9], {}, 2),
+        ([28, 9.0], {}, 5),
+        ([28, 9.0], {"pairs": 1.5}, 1),
+        ([20.2, 20.1], {}, 5),  # what is level looks level
+        ([9e4, 1000], {}, 1000),
+        ([math.inf, 60, 12], {}, 10),
+        ([], {}, 1),
+    ],
+)
+def test_the_axis_of_a_history_begins_near_its_lowest_value(perplexity, baselines, lower):
+    axes = plotting.plot_history([History(perplexity=perplexity)], baselines=baselines).axes[0]
+    assert axes.get_ylim()[0] == pytest.approx(0.95 * lower)
+
+
+def test_a_single_epoch_is_a_point_and_more_are_a_line():
+    for epochs, marker in ((1, "o"), (2, "")):
+        (line,) = plotting.plot_history([run(epochs=epochs)]).axes[0].lines
+        assert line.get_marker() == marker
+    first, second = plotting.plot_history([run("a", epochs=1), run("b")]).axes[0].lines
+    assert (first.get_marker(), second.get_marker()) == ("o", "")
 
 
 def test_history_plots_itself():
@@ -259,6 +291,40 @@ def test_training_ends_with_the_whole_curve_on_the_screen(screen, vocab, monkeyp
     assert len(screen.outputs) == 1
     expected = plotting.to_png(plotting.plot_history([history], num_epochs=3))
     assert screen.outputs[0][0]["image/png"] == expected
+
+
+def execute(*sources):
+    """What these cells leave in a notebook: the outputs of each."""
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    NotebookClient(notebook, kernel_name="python3", allow_errors=True).execute()
+    return [cell.outputs for cell in notebook.cells]
+
+
+def test_in_a_notebook_the_end_of_a_run_stays_as_text():
+    """No bar at 0% for ever, no empty widget; and no traceback where a whole run is needed."""
+    show = """
+from gru_helpers import History, require_finished
+from gru_helpers.plotting import TrainingView
+history = History(label="mine")
+view = TrainingView(history, 4, plot=False)
+for perplexity in (9.0, 7.5):
+    history.perplexity.append(perplexity)
+    view.update()
+"""
+    close = """
+history.stop_reason = "interrupted in epoch 3"
+view.close()
+require_finished(history)
+"""
+    (bar,), (error,) = execute(show, close)
+    assert set(bar.data) == {"text/plain"}
+    assert re.fullmatch(
+        r"mine:  50%\|█+ +\| 2/4 \[.*epoch.*, perplexity 7\.50\]", bar.data["text/plain"]
+    )
+    assert error.output_type == "error"
+    assert error.traceback == [f"UnfinishedError: {error.evalue}"]
+    assert "interrupted in epoch 3" in error.evalue
 
 
 def test_training_draws_nothing_where_nobody_looks(screen, vocab):

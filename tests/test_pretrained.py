@@ -10,6 +10,7 @@ import torch
 from gru_helpers import (
     CheckpointError,
     CorpusError,
+    History,
     RNNModel,
     RNNModelScratch,
     SeqDataLoader,
@@ -190,6 +191,24 @@ def test_without_the_book_nothing_is_touched(tmp_path, monkeypatch, capsys):
         "downloaded.\n"
     )
     assert {file.name: file.read_text() for file in folder.iterdir()} == old
+
+
+def test_a_model_whose_training_was_interrupted_is_not_written(tmp_path, monkeypatch, capsys):
+    stopped = History(perplexity=[20.0], stop_reason="interrupted in epoch 2")
+    monkeypatch.setattr(training, "train", lambda *args, **look: stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train_pretrained("gru", tmp_path, corpus="bundled")
+
+    def interrupted(name, folder):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "data_dir", lambda: tmp_path)
+    monkeypatch.setattr(training, "train_pretrained", interrupted)
+    assert main() == 130
+    assert capsys.readouterr().err == (
+        "\nInterrupted: the model that was in training was not written.\n"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_main_writes_both_models_and_their_provenance(tmp_path, monkeypatch, capsys):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gru_helpers import CorpusError, SeqDataLoader, evaluate_perplexity
+from gru_helpers import CorpusError, History, SeqDataLoader, evaluate_perplexity
 from gru_helpers.corpus import data_dir
 from gru_helpers.studies import speedrun
 from gru_helpers.studies.speedrun import FAST, FINAL, LIBRARY, TAUGHT, make_model, rate, train_once
@@ -119,6 +119,17 @@ def test_wrong_options_are_named_on_stderr(option, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         speedrun.main([option, "0"])
     assert f"{option} must be a positive integer, got 0." in capsys.readouterr().err
+
+
+def test_interrupting_it_is_no_error_and_writes_nothing(ids, vocab, monkeypatch, tmp_path, capsys):
+    data = SeqDataLoader(ids, vocab, 4, 10)
+    monkeypatch.setattr(speedrun, "load_data_time_machine", lambda *a, **k: (data, vocab))
+    stopped = History(stop_reason="interrupted in epoch 1")
+    monkeypatch.setattr(speedrun, "train", lambda *args, **look: stopped)
+    monkeypatch.chdir(tmp_path)
+    assert speedrun.main(["--quick", "--record"]) == 130
+    assert capsys.readouterr().err == "\nInterrupted: nothing was written.\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_quick_run_writes_its_result(ids, vocab, monkeypatch, tmp_path, capsys):

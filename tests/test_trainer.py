@@ -5,6 +5,8 @@ import itertools
 import json
 import math
 import re
+import signal
+import threading
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from gru_helpers import (
     RNNModelScratch,
     SeqDataLoader,
     TrainingError,
+    UnfinishedError,
     Vocab,
     detach_state,
     evaluate_perplexity,
@@ -26,6 +29,7 @@ from gru_helpers import (
     init_gru_state,
     plotting,
     predict,
+    require_finished,
     train,
 )
 
@@ -125,8 +129,9 @@ def alphabet(vocab):
 def test_perplexity_of_what_is_known(logits_of, expected, alphabet, vocab):
     oracle = Oracle(logits_of)
     assert evaluate_perplexity(oracle, alphabet) == pytest.approx(expected, rel=1e-6)
-    history = train(oracle, alphabet, vocab, 1, 1.0, progress=False)
-    assert history.perplexity == [pytest.approx(expected, rel=1e-6)]
+    if math.isfinite(expected):
+        history = train(oracle, alphabet, vocab, 1, 1.0, progress=False)
+        assert history.perplexity == [pytest.approx(expected, rel=1e-6)]
 
 
 def test_perplexity_is_one_over_the_geometric_mean_of_probabilities(model, heldout_iter):
@@ -515,11 +520,13 @@ def test_the_bar_names_the_perplexity(scratch, quiet, capsys):
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize(("drawing", "apart"), [(0.01, 10), (0.15, 60)], ids=["quick", "slow"])
+@pytest.mark.parametrize(
+    ("drawing", "apart"), [(0.01, 10), (0.07, 28), (5.0, 40)], ids=["quick", "slow", "very slow"]
+)
 def test_the_live_curve_is_redrawn_seldom_and_at_the_end(
     scratch, quiet, minibatches, monkeypatch, drawing, apart
 ):
-    """Every half second, and where a drawing is slow in a twentieth of the time."""
+    """Every half second, where a drawing is slow in a twentieth of the time, at least every 2 s."""
     clock, drawn = [100.0], []
 
     class Picture:
@@ -582,11 +589,133 @@ def test_interrupting_returns_what_was_reached(
     assert quiet(model, 2).epochs == 2, "and one can go on"
 
 
+def test_an_interrupted_run_is_measured_once_more(scratch, quiet, train_iter, heldout_iter, vocab):
+    """So that what follows has a held-out perplexity to draw and a text to print."""
+    data = Failing(train_iter, 6, interrupt)
+    history = quiet(scratch, 9, data=data, heldout_iter=heldout_iter, heldout_every=3)
+    assert [epoch for epoch, _ in history.heldout] == [3, 5]
+    assert history.heldout[-1][1] == evaluate_perplexity(scratch, heldout_iter)
+    assert history.samples == [(5, predict("time traveller", 50, scratch, vocab))]
+
+
 def test_interrupting_the_last_measurement_is_in_the_last_epoch(scratch, quiet, heldout_iter):
     data = Failing(heldout_iter, 1, interrupt)
     history = quiet(scratch, 2, heldout_iter=data, heldout_every=2)
     assert history.epochs == 2
     assert history.stop_reason == "interrupted in epoch 2"
+
+
+def test_one_sentence_where_an_interrupted_run_is_needed_whole(quiet, train_iter):
+    whole = quiet(fresh(), 2)
+    stopped = quiet(fresh(), 9, data=Failing(train_iter, 3, interrupt), label="mine")
+    unnamed = quiet(fresh(), 9, data=Failing(train_iter, 1, interrupt))
+    assert (whole.interrupted, stopped.interrupted) == (False, True)
+    require_finished()
+    require_finished(whole, History())
+    for run, name, epoch in ((stopped, "The run 'mine'", 3), (unnamed, "A run", 1)):
+        with pytest.raises(UnfinishedError) as caught:
+            require_finished(whole, run)
+        assert str(caught.value) == (
+            f"{name} was interrupted in epoch {epoch} and is needed whole here: run the cell that "
+            "trains it again."
+        )
+
+
+@pytest.fixture
+def ctrl_c():
+    """Presses Ctrl-C, which in Python raises KeyboardInterrupt in the main thread."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: signal.raise_signal(signal.SIGINT)
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+
+
+def test_ctrl_c_while_a_run_is_set_up_waits(scratch, quiet, ctrl_c):
+    """The first optimizer of a process imports for a second, and must not be cut short."""
+    made = []
+
+    def make(params, lr):
+        ctrl_c()
+        ctrl_c()
+        made.append(SGD(params, lr=lr))
+        return made[0]
+
+    history = quiet(scratch, optimizer=make)
+    assert made
+    assert (history.epochs, history.stop_reason) == (0, "interrupted in epoch 1")
+    assert quiet(scratch, 2).epochs == 2
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_in_an_epoch_stops_it_at_once_and_only_once(
+    scratch, quiet, minibatches, heldout_iter, ctrl_c, times
+):
+    read = []
+
+    def data():
+        try:
+            yield minibatches[0]
+            ctrl_c()
+            read.append("more")
+        finally:
+            if times == 2:
+                ctrl_c()  # while the first is on its way
+            read.append("closed")
+
+    class Data:
+        def __iter__(self):
+            return data() if len(read) == 2 else iter(minibatches)
+
+    read += ["", ""]
+    history = quiet(scratch, 9, data=Data(), heldout_iter=heldout_iter)
+    assert read[2:] == ["closed"]
+    assert history.stop_reason == "interrupted in epoch 1"
+
+
+def test_a_second_ctrl_c_ends_the_measuring(scratch, quiet, train_iter, heldout_iter, ctrl_c):
+    heldout, held_back = Failing(heldout_iter, 1, ctrl_c), Failing(train_iter, 3, ctrl_c)
+    history = quiet(scratch, 9, data=held_back, heldout_iter=heldout, heldout_every=9)
+    assert heldout.started == 1
+    assert history.heldout == []
+    assert history.stop_reason == "interrupted in epoch 3"
+
+
+def test_ctrl_c_while_the_curve_is_drawn_waits(scratch, quiet, minibatches, ctrl_c, monkeypatch):
+    """The first drawing imports matplotlib; the last belongs to a run that is over."""
+    drawn = []
+
+    def show(picture, figure):
+        ctrl_c()
+        drawn.append(figure)
+
+    monkeypatch.setattr(plotting.LivePicture, "show", show)
+    history = quiet(scratch, 9, data=minibatches[:1], plot=True)
+    assert (history.epochs, history.stop_reason) == (1, "interrupted in epoch 2")
+    assert len(drawn) == 2
+    monkeypatch.setattr(plotting.TrainingView, "update", lambda view: None)
+    history = quiet(scratch, 2, data=minibatches[:1], plot=True)
+    assert (history.epochs, history.stop_reason) == (2, "ran all 2 epochs")
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda *_: None], ids=["ignored", "another"])
+def test_where_ctrl_c_means_something_else_it_is_left_alone(scratch, quiet, ctrl_c, handler):
+    signal.signal(signal.SIGINT, handler)
+
+    def make(params, lr):
+        assert signal.getsignal(signal.SIGINT) is handler
+        ctrl_c()
+        return SGD(params, lr=lr)
+
+    assert quiet(scratch, 2, optimizer=make).epochs == 2
+    assert signal.signal(signal.SIGINT, signal.default_int_handler) is handler
+
+
+def test_training_runs_in_other_threads_too(scratch, quiet):
+    """Where no handler of signals can be set."""
+    histories = []
+    thread = threading.Thread(target=lambda: histories.append(quiet(scratch, 2)))
+    thread.start()
+    thread.join()
+    assert histories[0].epochs == 2
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf])
@@ -612,13 +741,25 @@ def test_a_loss_that_is_not_finite_stops_the_run(
     history = caught.value.history
     assert history.epochs == finished
     assert all(math.isfinite(p) for p in history.perplexity)
-    assert history.stop_reason == f"the loss stopped being finite in epoch {epoch}"
+    assert history.stop_reason == f"the perplexity stopped being finite in epoch {epoch}"
 
 
-def test_far_too_large_a_learning_rate_is_explained(scratch, quiet):
+@pytest.mark.parametrize("lr", [1e6, 1e9, 1e38])
+def test_far_too_large_a_learning_rate_is_explained(scratch, quiet, lr):
     """Nothing is spoilt by hand here: the run itself diverges."""
-    with pytest.raises(TrainingError, match=r"lr=1e\+38"):
-        quiet(scratch, 5, 1e38, clip=None)
+    with pytest.raises(TrainingError, match=re.escape(f"in epoch 1 with lr={lr:g}: try a smaller")):
+        quiet(scratch, 5, lr, clip=None)
+
+
+def test_a_finite_loss_whose_perplexity_overflows_stops_the_run_too(alphabet, vocab):
+    """A run of infinite perplexities would say nothing."""
+    with pytest.raises(TrainingError) as caught:
+        train(Oracle(lambda ids: always_knows(ids + 3)), alphabet, vocab, 3, 1.0, progress=False)
+    assert str(caught.value) == (
+        "The loss became 1000 (perplexity inf) in epoch 1 with lr=1: try a smaller learning rate "
+        "(lr=0.1) or a clip below 1, and re-create the model; its weights are unusable."
+    )
+    assert caught.value.history.epochs == 0
 
 
 # --- History ------------------------------------------------------------------------------------

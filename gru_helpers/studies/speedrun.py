@@ -134,8 +134,8 @@ def train_once(
 ) -> dict[str, Any]:
     """Train from a seed until the recipe is over or has reached ``TARGET``.
 
-    Returns ``epochs``, ``seconds`` of training, the ``perplexity`` measured after them, and the
-    ``model``.
+    Returns ``epochs``, ``seconds`` of training, the ``perplexity`` measured after them, the
+    ``model``, and whether the run was ``interrupted``.
     """
     torch.manual_seed(seed)
     model = make_model(recipe, len(vocab))
@@ -147,16 +147,31 @@ def train_once(
     if recipe.num_epochs:
         steps = recipe.num_epochs * len(data)
         quiet["lr_scheduler"] = LambdaLR(optimizer, lambda done: rate(done / steps))
-    epochs, seconds, perplexity = 0, 0.0, math.inf
-    while epochs < (recipe.num_epochs or MAX_EPOCHS) and perplexity > TARGET:
+    epochs, seconds, perplexity, interrupted = 0, 0.0, math.inf, False
+    while epochs < (recipe.num_epochs or MAX_EPOCHS) and perplexity > TARGET and not interrupted:
         history = train(
             model, data, vocab, recipe.num_epochs or 1, recipe.lr, optimizer=optimizer, **quiet
         )
+        interrupted = history.interrupted
         epochs += history.epochs
         seconds += sum(history.seconds)
-        if recipe.num_epochs or history.perplexity[-1] < 1.3 * TARGET:  # else it is far from there
+        is_near = history.epochs and history.perplexity[-1] < 1.3 * TARGET
+        if recipe.num_epochs or interrupted or is_near:
             perplexity = measure(model, corpus, vocab)
-    return {"epochs": epochs, "seconds": seconds, "perplexity": perplexity, "model": model}
+    result = {"epochs": epochs, "seconds": seconds, "perplexity": perplexity, "model": model}
+    return result | {"interrupted": interrupted}
+
+
+def train_seeds(
+    recipe: Recipe, corpus: Sequence[int] | Tensor, vocab: Vocab, num_seeds: int
+) -> list[dict[str, Any]]:
+    """``train_once`` from each seed; raises ``KeyboardInterrupt`` when a run is interrupted."""
+    runs = []
+    for seed in range(num_seeds):
+        runs.append(train_once(recipe, corpus, vocab, seed))
+        if runs[-1]["interrupted"]:
+            raise KeyboardInterrupt
+    return runs
 
 
 def summary(recipe: Recipe, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -184,8 +199,31 @@ def row_text(row: dict[str, Any]) -> str:
     )
 
 
+def run(
+    corpus: Sequence[int] | Tensor, vocab: Vocab, num_seeds: int, quick: bool
+) -> dict[str, Any]:
+    """Run the recipes in turn, or only the last of the log, and print the table; the record."""
+    print(f"{machine()}\n\n{HEAD}", flush=True)
+    record: dict[str, Any] = {"machine": machine(), "target": TARGET, "log": [], "ablations": []}
+    train_seeds(replace(FINAL, num_epochs=1), corpus, vocab, 1)  # warm-up
+    for kind, recipes in (("log", LOG), ("ablations", ABLATIONS)):
+        for recipe in (FINAL,) if quick else recipes:
+            slow = recipe.optimizer == "SGD" and not recipe.num_epochs  # minutes each
+            seeds = 5 if recipe is FINAL else 1 if slow else num_seeds
+            runs = train_seeds(recipe, corpus, vocab, seeds)
+            record[kind].append(summary(recipe, runs))
+            print(row_text(record[kind][-1]), flush=True)
+        if quick:
+            break
+        print("and, each instead of the last recipe:" if kind == "log" else "")
+    last = record["log"][-1]
+    for row in record["log"][: 0 if quick else 2]:
+        print(f"{row['label']}: {row['seconds'] / last['seconds']:.0f} times as long as the last")
+    return record
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the recipes in turn and print the table."""
+    """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="course.py speedrun", description="The time to perplexity 1.1, recipe by recipe."
     )
@@ -202,25 +240,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CorpusError as error:
         print(f"The speed run needs the book: {error}", file=sys.stderr)
         return 1
-    print(f"{machine()}\n\n{HEAD}", flush=True)
-    record: dict[str, Any] = {"machine": machine(), "target": TARGET, "log": [], "ablations": []}
-    train_once(replace(FINAL, num_epochs=1), data.corpus, vocab, 0)  # warm-up
-    for kind, recipes in (("log", LOG), ("ablations", ABLATIONS)):
-        for recipe in (FINAL,) if options.quick else recipes:
-            slow = recipe.optimizer == "SGD" and not recipe.num_epochs  # minutes each
-            seeds = 5 if recipe is FINAL else 1 if slow else options.seeds
-            runs = [train_once(recipe, data.corpus, vocab, seed) for seed in range(seeds)]
-            record[kind].append(summary(recipe, runs))
-            print(row_text(record[kind][-1]), flush=True)
-        if options.quick:
-            break
-        print("and, each instead of the last recipe:" if kind == "log" else "")
-    last = record["log"][-1]
-    for row in record["log"][: 0 if options.quick else 2]:
-        print(f"{row['label']}: {row['seconds'] / last['seconds']:.0f} times as long as the last")
+    try:
+        record = run(data.corpus, vocab, options.seeds, options.quick)
+    except KeyboardInterrupt:
+        print("\nInterrupted: nothing was written.", file=sys.stderr)
+        return 130
     write_json(Path("build", "speedrun", RECORD), record)
     if options.record and not options.quick:
         write_json(data_dir() / RECORD, record)
+    last = record["log"][-1]
     return 0 if last["reached"] == last["seeds"] else 1
 
 

@@ -33,7 +33,8 @@ def train_pretrained(
 ) -> dict[str, Any]:
     """Run the classic job for one of ``MODELS`` and write it to ``folder``; returns its settings.
 
-    On one thread, so that another run on the same machine gives the same weights to the bit.
+    On one thread, so that another run on the same machine gives the same weights to the bit. An
+    interrupted run writes nothing and raises ``KeyboardInterrupt``.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -49,6 +50,8 @@ def train_pretrained(
         history = train(
             model, train_iter, vocab, num_epochs, LEARNING_RATE, "cpu", label=name, prefix=None
         )
+        if history.interrupted:
+            raise KeyboardInterrupt
         rows = SeqDataLoader(train_iter.corpus, vocab, BATCH_SIZE, NUM_STEPS, offset=0)
         settings = {
             "text": f"the first {len(train_iter.corpus)} characters of {train_iter.corpus_name}",
@@ -81,6 +84,9 @@ def main() -> int:
     except CorpusError as error:
         print(f"The models are trained on the book, which is missing: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted: the model that was in training was not written.", file=sys.stderr)
+        return 130
     (folder / PROVENANCE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return 0
 
