@@ -14,6 +14,7 @@ from typing import Any, TypeGuard, TypeVar, cast
 
 import torch
 from torch import Tensor
+from torch.types import Device
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -77,6 +78,17 @@ def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
     if value not in choices:
         listed = ", ".join(map(repr, choices))
         raise ValueError(f"{name} must be one of {listed}, got {value!r:.60}.")
+
+
+def check_device(device: Device) -> None:
+    """Refuse a device that this computer, or this build of PyTorch, lacks."""
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError, TypeError):
+        raise ValueError(
+            "device must be one that PyTorch finds on this computer, such as 'cpu' or what "
+            f"try_gpu() returns, got {device!r:.60}."
+        ) from None
 
 
 # --- sizes --------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.types import Device
 
+from ._files import write_whole
 from ._validate import check_count, check_temperature, check_training, check_vocab
 from .dataset import Minibatch, Vocab, encode_text
 from .models import State
@@ -111,11 +112,8 @@ class History:
         return plot_history([self])
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the run as JSON; ``History.load`` reads it."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-        return path
+        """Write the run as JSON, which ``History.load`` reads, or nothing and raise ``OSError``."""
+        return write_whole(path, (json.dumps(asdict(self), indent=1) + "\n").encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> History:
