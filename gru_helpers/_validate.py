@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence, Sized
 from typing import Any, TypeGuard, TypeVar, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.types import Device
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -94,16 +94,34 @@ def check_device(device: Device) -> None:
 # --- sizes --------------------------------------------------------------------------------------
 
 
-def check_state_sizes(batch_size: int, num_hiddens: int) -> None:
-    """Refuse sizes below 1."""
+def check_state_sizes(batch_size: int, num_hiddens: int, device: Device) -> None:
+    """Refuse sizes below 1, and a device that there is not."""
     check_positive_int("batch_size", batch_size)
     check_positive_int("num_hiddens", num_hiddens)
+    check_device(device)
 
 
-def check_model_sizes(vocab_size: int, num_hiddens: int) -> None:
-    """Refuse sizes below 1."""
+def check_model_sizes(vocab_size: int, num_hiddens: int, device: Device) -> None:
+    """Refuse sizes below 1, and a device that there is not."""
     check_positive_int("vocab_size", vocab_size)
     check_positive_int("num_hiddens", num_hiddens)
+    check_device(device)
+
+
+def check_batch(batch_size: int, device: Device) -> None:
+    """Refuse a size below 1, and a device that there is not."""
+    check_positive_int("batch_size", batch_size)
+    check_device(device)
+
+
+def check_model(model: object, device: Device = None) -> None:
+    """Refuse what is no language model, and a device that there is not."""
+    if not isinstance(model, nn.Module) or not _is_int(getattr(model, "vocab_size", None)):
+        raise ValueError(
+            "model must be a language model with a vocab_size, such as RNNModelScratch or "
+            f"RNNModel, got {'None' if model is None else type(model).__name__}."
+        )
+    check_device(device)
 
 
 def check_vocab(vocab: Sized, model: Any) -> None:
@@ -169,7 +187,9 @@ def check_sampling(
 def check_max_tokens(max_tokens: int) -> None:
     """Refuse anything but a number of tokens, or -1 for all of them."""
     if not _is_int(max_tokens) or (max_tokens < 1 and max_tokens != -1):
-        raise ValueError(f"max_tokens must be a positive integer, or -1 for all, got {max_tokens}.")
+        raise ValueError(
+            f"max_tokens must be a positive integer, or -1 for all, got {max_tokens!r}."
+        )
 
 
 # --- a GRU's parameters, state and inputs -------------------------------------------------------
@@ -368,6 +388,12 @@ def check_gru_backward(
 
 
 # --- training and generating --------------------------------------------------------------------
+
+
+def check_text(name: str, text: object) -> None:
+    """Refuse anything but a string."""
+    if not isinstance(text, str):
+        raise ValueError(f"The {name} must be a string, got {text!r:.60}.")
 
 
 def check_training(num_epochs: int, lr: float, clip: float | None) -> None:

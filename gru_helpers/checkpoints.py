@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.types import Device
 
 from ._files import write_whole
-from ._validate import PARAM_NAMES, check_device, check_gru_params, check_vocab
+from ._validate import PARAM_NAMES, check_device, check_gru_params, check_model, check_vocab
 from .dataset import Vocab
 from .equations import gru, gru_switched, init_gru_state
 from .models import RNNModel, RNNModelScratch
@@ -44,6 +44,7 @@ def save_checkpoint(
     ``ValueError`` for what is no such model, a vocabulary of another size and settings that would
     not be read, and ``OSError`` where the file cannot be written; an old file is then kept.
     """
+    check_model(model)
     check_vocab(vocab, model)
     kind: dict[str, Any] = {"class": "scratch"}
     if isinstance(model, RNNModel):

@@ -24,10 +24,10 @@ from torch.nn import functional as F
 from torch.types import Device
 
 from ._validate import (
+    check_batch,
     check_gru_call,
     check_gru_params,
     check_model_sizes,
-    check_positive_int,
     check_reset_after,
     check_token_ids,
     gru_param_shapes,
@@ -239,7 +239,7 @@ class FastGRUModel(nn.Module):
         not fit.
         """
         super().__init__()
-        check_model_sizes(vocab_size, num_hiddens)
+        check_model_sizes(vocab_size, num_hiddens, device)
         self.vocab_size, self.num_hiddens, self.reset_after = vocab_size, num_hiddens, reset_after
         shapes = gru_param_shapes(vocab_size, num_hiddens)
         if reset_after:
@@ -280,7 +280,7 @@ class FastGRUModel(nn.Module):
 
         ``device`` is the model's own unless another is given.
         """
-        check_positive_int("batch_size", batch_size)
+        check_batch(batch_size, device)
         like = self.params[0]
         device = like.device if device is None else device
         return (torch.zeros((batch_size, self.num_hiddens), device=device, dtype=like.dtype),)

@@ -24,7 +24,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.types import Device
 
 from ._files import write_whole
-from ._validate import check_count, check_temperature, check_training, check_vocab
+from ._validate import check_count, check_model, check_temperature, check_training, check_vocab
 from .dataset import Minibatch, Vocab, encode_text
 from .models import State
 from .plotting import TrainingView, plot_history
@@ -178,6 +178,7 @@ def evaluate_perplexity(
     The state starts at zero and is carried from minibatch to minibatch, unless ``data_iter``
     samples at random; pass a loader with a fixed ``offset`` to get the same number each time.
     """
+    check_model(model, device)
     device = device or _device_of(model)
     loss_sum, num_tokens, state = 0.0, 0, None
     with _evaluating(model):
@@ -207,6 +208,7 @@ def predict(
     ``seed`` from a generator of their own. Raises ``ValueError`` for a prefix without letters,
     for characters that the vocabulary lacks, and for a negative ``num_preds`` or ``temperature``.
     """
+    check_model(model, device)
     device = device or _device_of(model)
     check_count("num_preds", num_preds)
     check_temperature(temperature)
@@ -271,6 +273,7 @@ def train(
     epoch and learning rate, when the loss is no longer finite, and ``ValueError`` for arguments
     that make no sense. The same seed on the same machine gives the same losses to the bit.
     """
+    check_model(model, device)
     device = torch.device(device) if device is not None else _device_of(model)
     check_training(num_epochs, lr, clip)
     check_vocab(vocab, model)

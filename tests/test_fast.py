@@ -424,6 +424,8 @@ REFUSED = [
     (FastGRUModel, {"reset_after": "no"}, "reset_after must be one of False, True, got 'no'."),
     (FastGRUModel, {"reset_after": True, "params": PARAMS}, "with reset_after=True, got 11."),
     (FastGRUModel, {"params": problem(0, vocab=5)[2:]}, "W_xz must have shape (4, 6), which is"),
+    (FastGRUModel, {"device": "gpu"}, "device must be one that PyTorch finds on this computer"),
+    (MODEL.begin_state, {"device": "gpu"}, "device must be one that PyTorch finds on this comp"),
     (MODEL.forward, {"X": torch.zeros(3)}, f"{VECTORS} (3,) and type torch.float32."),
     (MODEL.forward, {"X": torch.zeros(2, 3)}, f"{VECTORS} (2, 3) and type torch.float32."),
     (MODEL.forward, {"X": torch.zeros(2, 3) > 0}, f"{VECTORS} (2, 3) and type torch.bool."),

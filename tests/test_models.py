@@ -428,6 +428,10 @@ def concise_model(**look):
 
 
 SIZE = "{} must be a positive integer, got {!r}."
+DEVICE = (
+    "device must be one that PyTorch finds on this computer, such as 'cpu' or what try_gpu() "
+    "returns, got {!r}."
+)
 KIND = "rnn_layer must be nn.RNN, nn.GRU or nn.LSTM, got {}."
 FEATURES = (
     "rnn_layer must take 28 features (the vocabulary) with batch_first=False, got {} with "
@@ -453,6 +457,8 @@ REFUSED = [
     (RNNModel, (nn.GRU(28, 6), 0), SIZE.format("vocab_size", 0)),
     (concise_model().begin_state, (0,), SIZE.format("batch_size", 0)),
     (scratch_model(28, 6).begin_state, (0,), SIZE.format("batch_size", 0)),
+    (concise_model().begin_state, (1, "gpu"), DEVICE.format("gpu")),
+    (scratch_model(28, 6).begin_state, (1, "cuda:99"), DEVICE.format("cuda:99")),
     (RNNModel, (nn.Linear(28, 6), 28), KIND.format("Linear")),
     (RNNModel, (nn.GRUCell(28, 6), 28), KIND.format("GRUCell")),
     (RNNModel, (nn.GRU(6, 28), 28), FEATURES.format(6, False)),
@@ -761,7 +767,10 @@ def test_a_checkpoint_of_another_vocabulary(saved, vocab):
 
 
 def test_what_is_not_saved(tmp_path, scratch, vocab):
-    """Another vocabulary, parameters of no GRU, settings that could not be read back."""
+    """No model, another vocabulary, parameters of no GRU, settings that could not be read back."""
+    for wrong in (None, nn.GRU(28, 8)):
+        with pytest.raises(ValueError, match="model must be a language model with a vocab_size"):
+            save_checkpoint(tmp_path / "model.pt", wrong, vocab)
     with pytest.raises(ValueError, match="vocabulary has 4 tokens and the model 28: use the"):
         save_checkpoint(tmp_path / "model.pt", scratch, Vocab(list("abc")))
     for value in (History(), tmp_path, lambda: 0, iter("")):
