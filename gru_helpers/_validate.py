@@ -133,13 +133,24 @@ def check_vocab(vocab: Sized, model: Any) -> None:
         )
 
 
+def is_transformed() -> bool:
+    """Whether ``torch.func`` or ``torch.export`` is at work, where no value can be looked at."""
+    exporting = getattr(torch.compiler, "is_exporting", bool)  # PyTorch 2.4 lacks it
+    return torch._C._are_functorch_transforms_active() or exporting()
+
+
 def check_token_ids(X: Tensor, vocab_size: int) -> None:
-    """Refuse anything but existing token ids, integers of shape ``(batch_size, num_steps)``."""
+    """Refuse anything but existing token ids, integers of shape ``(batch_size, num_steps)``.
+
+    Whether they exist is not seen while the call is transformed.
+    """
     if X.dim() != 2 or 0 in X.shape or X.dtype.is_floating_point or X.dtype == torch.bool:
         raise ValueError(
             "X must hold integer token ids of shape (batch_size, num_steps), got shape "
             f"{tuple(X.shape)} and type {X.dtype}."
         )
+    if is_transformed():
+        return
     lowest, highest = (int(bound) for bound in X.long().aminmax())
     if lowest < 0 or highest >= vocab_size:
         raise ValueError(
