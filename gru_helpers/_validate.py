@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence, Sized
 from typing import Any, TypeGuard, TypeVar, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.types import Device
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -79,19 +80,48 @@ def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
         raise ValueError(f"{name} must be one of {listed}, got {value!r:.60}.")
 
 
+def check_device(device: Device) -> None:
+    """Refuse a device that this computer, or this build of PyTorch, lacks."""
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError, TypeError):
+        raise ValueError(
+            "device must be one that PyTorch finds on this computer, such as 'cpu' or what "
+            f"try_gpu() returns, got {device!r:.60}."
+        ) from None
+
+
 # --- sizes --------------------------------------------------------------------------------------
 
 
-def check_state_sizes(batch_size: int, num_hiddens: int) -> None:
-    """Refuse sizes below 1."""
+def check_state_sizes(batch_size: int, num_hiddens: int, device: Device) -> None:
+    """Refuse sizes below 1, and a device that there is not."""
     check_positive_int("batch_size", batch_size)
     check_positive_int("num_hiddens", num_hiddens)
+    check_device(device)
 
 
-def check_model_sizes(vocab_size: int, num_hiddens: int) -> None:
-    """Refuse sizes below 1."""
+def check_model_sizes(vocab_size: int, num_hiddens: int, device: Device) -> None:
+    """Refuse sizes below 1, and a device that there is not."""
     check_positive_int("vocab_size", vocab_size)
     check_positive_int("num_hiddens", num_hiddens)
+    check_device(device)
+
+
+def check_batch(batch_size: int, device: Device) -> None:
+    """Refuse a size below 1, and a device that there is not."""
+    check_positive_int("batch_size", batch_size)
+    check_device(device)
+
+
+def check_model(model: object, device: Device = None) -> None:
+    """Refuse what is no language model, and a device that there is not."""
+    if not isinstance(model, nn.Module) or not _is_int(getattr(model, "vocab_size", None)):
+        raise ValueError(
+            "model must be a language model with a vocab_size, such as RNNModelScratch or "
+            f"RNNModel, got {'None' if model is None else type(model).__name__}."
+        )
+    check_device(device)
 
 
 def check_vocab(vocab: Sized, model: Any) -> None:
@@ -103,13 +133,24 @@ def check_vocab(vocab: Sized, model: Any) -> None:
         )
 
 
+def is_transformed() -> bool:
+    """Whether ``torch.func`` or ``torch.export`` is at work, where no value can be looked at."""
+    exporting = getattr(torch.compiler, "is_exporting", bool)  # PyTorch 2.4 lacks it
+    return torch._C._are_functorch_transforms_active() or exporting()
+
+
 def check_token_ids(X: Tensor, vocab_size: int) -> None:
-    """Refuse anything but existing token ids, integers of shape ``(batch_size, num_steps)``."""
+    """Refuse anything but existing token ids, integers of shape ``(batch_size, num_steps)``.
+
+    Whether they exist is not seen while the call is transformed.
+    """
     if X.dim() != 2 or 0 in X.shape or X.dtype.is_floating_point or X.dtype == torch.bool:
         raise ValueError(
             "X must hold integer token ids of shape (batch_size, num_steps), got shape "
             f"{tuple(X.shape)} and type {X.dtype}."
         )
+    if is_transformed():
+        return
     lowest, highest = (int(bound) for bound in X.long().aminmax())
     if lowest < 0 or highest >= vocab_size:
         raise ValueError(
@@ -157,7 +198,9 @@ def check_sampling(
 def check_max_tokens(max_tokens: int) -> None:
     """Refuse anything but a number of tokens, or -1 for all of them."""
     if not _is_int(max_tokens) or (max_tokens < 1 and max_tokens != -1):
-        raise ValueError(f"max_tokens must be a positive integer, or -1 for all, got {max_tokens}.")
+        raise ValueError(
+            f"max_tokens must be a positive integer, or -1 for all, got {max_tokens!r}."
+        )
 
 
 # --- a GRU's parameters, state and inputs -------------------------------------------------------
@@ -356,6 +399,12 @@ def check_gru_backward(
 
 
 # --- training and generating --------------------------------------------------------------------
+
+
+def check_text(name: str, text: object) -> None:
+    """Refuse anything but a string."""
+    if not isinstance(text, str):
+        raise ValueError(f"The {name} must be a string, got {text!r:.60}.")
 
 
 def check_training(num_epochs: int, lr: float, clip: float | None) -> None:

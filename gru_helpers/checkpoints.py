@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import pickle
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.types import Device
 
-from ._validate import PARAM_NAMES, check_gru_params, check_vocab
+from ._files import write_whole
+from ._validate import PARAM_NAMES, check_device, check_gru_params, check_model, check_vocab
 from .dataset import Vocab
 from .equations import gru, gru_switched, init_gru_state
 from .models import RNNModel, RNNModelScratch
@@ -24,7 +27,11 @@ _SETTINGS = ("num_layers", "bidirectional", "bias", "dropout", "nonlinearity", "
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be read, or does not fit what it is asked for."""
+    """A checkpoint that is missing, cannot be read, or does not fit what it is asked for."""
+
+
+class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
+    """A checkpoint that is missing, for whoever catches either of the two."""
 
 
 def save_checkpoint(
@@ -33,9 +40,11 @@ def save_checkpoint(
     """Write ``model``, ``vocab`` and ``settings`` (numbers and strings) to one file.
 
     A scratch GRU is saved with its 11 parameters (12 with ``b_hn``), an ``RNNModel`` with its
-    layer's settings and weights. The file is moved into place only when it can be read back. Raises
-    ``ValueError`` for a vocabulary of another size and for settings that would not be read.
+    layer's settings and weights. The file is moved into place only when it is whole. Raises
+    ``ValueError`` for what is no such model, a vocabulary of another size and settings that would
+    not be read, and ``OSError`` where the file cannot be written; an old file is then kept.
     """
+    check_model(model)
     check_vocab(vocab, model)
     kind: dict[str, Any] = {"class": "scratch"}
     if isinstance(model, RNNModel):
@@ -54,20 +63,16 @@ def save_checkpoint(
         "settings": settings,
         "tensors": {name: tensor.cpu() for name, tensor in model.state_dict().items()},
     }
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    file = io.BytesIO()
     try:
-        torch.save(content, temporary)
-        torch.load(temporary, weights_only=True)
-        os.replace(temporary, path)
-    except pickle.PickleError:
+        torch.save(content, file)
+        file.seek(0)
+        torch.load(file, weights_only=True)
+    except (pickle.PickleError, AttributeError, TypeError):  # a function, a generator, a lock
         raise ValueError(
             f"settings must be numbers, strings, lists and dicts, got {settings!r:.200}."
         ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    return write_whole(path, file.getvalue())
 
 
 def load_checkpoint(
@@ -76,17 +81,30 @@ def load_checkpoint(
     """Read ``(model, vocab, settings)`` from a file; nothing in it is executed.
 
     ``device`` defaults to the CPU. With ``vocab``, a checkpoint of another vocabulary is refused.
-    Raises ``FileNotFoundError`` for a file that is missing, and ``CheckpointError`` for one that
-    is damaged, no checkpoint of this package, or of another vocabulary.
+    Raises ``CheckpointError`` for a file that is missing (it is a ``FileNotFoundError`` too), that
+    is damaged, no checkpoint of this package, or of another vocabulary, and ``ValueError`` for a
+    device that there is not.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no checkpoint {path}: check the name, or train one.")
+    check_device(device)
+    if not os.path.isfile(path):
+        raise CheckpointNotFoundError(
+            f"There is no checkpoint {path}: check the name, or train one."
+        )
     try:
-        with zipfile.ZipFile(path):  # what torch.save writes is a zip file
-            content = torch.load(
-                path, map_location=torch.device(device or "cpu"), weights_only=True
-            )
+        file = io.BytesIO(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error.strerror}): it must be a file that you may read."
+        ) from None
+    try:
+        with zipfile.ZipFile(file) as archive:  # what torch.save writes is a zip file
+            # torch.load looks at no checksum, unpacks anything, and reads nothing for a folder
+            if archive.testzip() is not None or not all(map(_is_plain, archive.infolist())):
+                raise zipfile.BadZipFile
+        file.seek(0)
+        place = torch.device("cpu" if device is None else device)
+        content = torch.load(file, map_location=place, weights_only=True)
     except Exception as error:  # a damaged file can make the reader fail in any way
         raise CheckpointError(
             f"{path} cannot be read as a checkpoint ({type(error).__name__}): it is damaged, or "
@@ -96,8 +114,10 @@ def load_checkpoint(
         raise CheckpointError(f"{path} is not a checkpoint written by save_checkpoint.")
     try:
         found, settings = Vocab.from_list(content["vocab"]), content["settings"]
+        if sum(tensor.nbytes for tensor in content["tensors"].values()) > file.getbuffer().nbytes:
+            raise ValueError("its tensors are larger than the file.")
         model = _rebuild(content, len(found))
-    except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+    except Exception as error:  # what is in it may be anything
         raise CheckpointError(f"{path} is inconsistent: {error}") from None
     if vocab is not None and vocab != found:
         raise CheckpointError(
@@ -107,14 +127,25 @@ def load_checkpoint(
     return model, found, settings
 
 
+def _is_plain(entry: zipfile.ZipInfo) -> bool:
+    """Whether an entry of a zip file is neither packed nor marked as a folder."""
+    return entry.compress_type == zipfile.ZIP_STORED and not entry.external_attr & 0x10
+
+
+def _check_names(tensors: dict[str, Tensor], names: Iterable[str]) -> None:
+    """Refuse tensors of other names."""
+    if set(tensors) != set(names):
+        raise ValueError(f"its tensors are {', '.join(map(str, tensors))}.")
+
+
 def _rebuild(content: dict[str, Any], vocab_size: int) -> RNNModelScratch | RNNModel:
     """The model that a checkpoint's content describes."""
     kind, tensors, num_hiddens = dict(content["kind"]), content["tensors"], content["num_hiddens"]
     name = kind.pop("class")
     if name == "scratch":
-        if list(tensors) != [*PARAM_NAMES, "b_hn"][: len(tensors)]:
-            raise ValueError(f"its tensors are {', '.join(map(str, tensors))}.")
-        params = [tensor.requires_grad_(True) for tensor in tensors.values()]
+        names = [*PARAM_NAMES, "b_hn"][: len(tensors)]
+        _check_names(tensors, names)
+        params = [tensors[name].requires_grad_(True) for name in names]
         check_gru_params(params)
         if tuple(params[0].shape) != (vocab_size, num_hiddens):
             raise ValueError(f"W_xz is {tuple(params[0].shape)}, not {(vocab_size, num_hiddens)}.")
@@ -128,6 +159,15 @@ def _rebuild(content: dict[str, Any], vocab_size: int) -> RNNModelScratch | RNNM
             forward,
         )
     like = tensors["linear.weight"]
-    concise = RNNModel(_LAYERS[name](vocab_size, num_hiddens, **kind), vocab_size)
-    concise.to(device=like.device, dtype=like.dtype).load_state_dict(tensors)
-    return concise
+    if kind["num_layers"] > len(tensors):
+        raise ValueError(f"it has {len(tensors)} tensors for {kind['num_layers']} layers.")
+    with torch.device("meta"):  # without memory, until it is known that the tensors fit
+        concise = RNNModel(_LAYERS[name](vocab_size, num_hiddens, **kind), vocab_size)
+    _check_names(tensors, concise.state_dict())
+    for name, expected in concise.state_dict().items():
+        if tensors[name].shape != expected.shape:
+            raise ValueError(
+                f"{name} is {tuple(tensors[name].shape)}, not {tuple(expected.shape)}."
+            )
+    concise.load_state_dict(tensors, assign=True)
+    return concise.to(device=like.device, dtype=like.dtype)

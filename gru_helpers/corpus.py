@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import queue
 import re
-import sys
+import threading
+import time
 from pathlib import Path
 
+from ._files import write_whole
 from ._validate import CorpusError
 
 __all__ = ["CorpusError", "clean_lines", "data_dir", "fetch_book", "normalize", "read_corpus"]
@@ -28,7 +31,7 @@ BOOK_URLS = (
 BUNDLED_NAME = "the bundled story"
 BUNDLED_FILE = "bundled_story.txt"
 MIRROR_VARIABLE = "GRU_DATA_MIRROR"
-CONNECT_SECONDS, READ_SECONDS, RETRIES = 3, 10, 1
+CONNECT_SECONDS, READ_SECONDS, ALL_SECONDS, RETRIES = 3, 10, 15, 1
 
 _notices_given: set[str] = set()
 _failed_downloads: dict[tuple[str, ...], str] = {}
@@ -61,9 +64,16 @@ def bundled_path() -> Path:
 def check_book(path: Path) -> Path:
     """Return ``path`` if it holds the usual teaching copy of the book, to the byte.
 
-    Raises ``CorpusError`` with its size (a truncated file) or its SHA-1 (a damaged one).
+    Raises ``CorpusError`` with its size (a truncated file), its SHA-1 (a damaged one) or what
+    the system says (a folder, or a file that one may not read).
     """
-    content = Path(path).read_bytes()
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise CorpusError(
+            f"{path} cannot be read ({error.strerror}): it must be a file that you may read. Mend "
+            "that, or move it away, and it will be fetched again."
+        ) from None
     if len(content) < BOOK_BYTES:
         raise CorpusError(
             f"{path} is truncated: it has {len(content):,} bytes, and {BOOK_NAME} has "
@@ -83,38 +93,37 @@ def fetch_book(
 ) -> Path:
     """The path of a checked copy of *The Time Machine*.
 
-    It is looked for in ``folder`` (default ``data_dir()``), then in ``mirror`` (a folder or a URL;
-    default: the environment variable ``GRU_DATA_MIRROR``), then downloaded into ``folder`` with
-    pooch, which checks the SHA-1, shows progress and moves the file into place only when whole.
+    It is looked for in ``folder`` (default ``data_dir()``), then in ``mirror`` (a folder, a URL, or
+    those of the file itself; default: the environment variable ``GRU_DATA_MIRROR``), then
+    downloaded; only a whole file of the right SHA-1 is put into ``folder``.
 
     With ``try_again=False`` a download that has failed in this process is not waited for twice.
     Raises ``CorpusError`` where a copy is damaged and where none can be had.
     """
     folder = data_dir() if folder is None else Path(folder)
     mirror = os.environ.get(MIRROR_VARIABLE, "").strip() if mirror is None else mirror
-    if (folder / BOOK_FILE).is_file():
+    if os.path.exists(folder / BOOK_FILE):
         return check_book(folder / BOOK_FILE)
     if mirror and "://" not in mirror:
         # a relative folder is one seen from here, or from the repository (notebooks run elsewhere)
-        places = [Path(mirror).expanduser(), data_dir().parent / mirror]
-        path = next((p / BOOK_FILE for p in places if (p / BOOK_FILE).is_file()), None)
+        places = [Path(os.path.expanduser(mirror)), data_dir().parent / mirror]
+        places = [place / BOOK_FILE if os.path.isdir(place) else place for place in places]
+        path = next(filter(os.path.exists, places), None)
         if path is None:
             raise CorpusError(
-                f"{MIRROR_VARIABLE} names {mirror!r}, but there is no {BOOK_FILE} in that folder: "
+                f"{MIRROR_VARIABLE} names {mirror!r}, but no {BOOK_FILE} can be found there: "
                 "correct the variable, or unset it."
             )
         return check_book(path)
-    urls = (mirror.rstrip("/") + "/" + BOOK_FILE,) if mirror else BOOK_URLS
+    address = mirror.rstrip("/").removesuffix("/" + BOOK_FILE)
+    urls = (f"{address}/{BOOK_FILE}",) if mirror else BOOK_URLS
     if not try_again and urls in _failed_downloads:
         raise CorpusError(_failed_downloads[urls])
     return _download(urls, folder)
 
 
 def _download(urls: tuple[str, ...], folder: Path) -> Path:
-    """Fetch the book into ``folder`` from the first of ``urls`` that answers."""
-    import pooch
-    import requests
-
+    """Fetch the book into ``folder`` from the first of ``urls`` that has it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK)
@@ -125,31 +134,62 @@ def _download(urls: tuple[str, ...], folder: Path) -> Path:
             f"{BOOK_NAME} cannot be kept in {folder}, which cannot be written to: make it "
             f"writable, or set {MIRROR_VARIABLE} to a folder that holds {BOOK_FILE}."
         )
-    _notify(f"Fetching {BOOK_NAME} ({BOOK_BYTES // 1000} kB; gives up after 15 seconds) ...")
-    pooch.get_logger().setLevel("ERROR")
-    downloader = pooch.HTTPDownloader(
-        progressbar=sys.stderr.isatty(), timeout=(CONNECT_SECONDS, READ_SECONDS)
+    _notify(
+        f"Fetching {BOOK_NAME} ({BOOK_BYTES // 1000} kB; gives up after {ALL_SECONDS} seconds) ..."
     )
-    reasons = []
-    for url in urls:
-        try:
-            registry = pooch.create(
-                path=folder,
-                base_url="",
-                registry={BOOK_FILE: f"sha1:{BOOK_SHA1}"},
-                urls={BOOK_FILE: url},
-                retry_if_failed=RETRIES,
-            )
-            return Path(registry.fetch(BOOK_FILE, downloader=downloader))
-        except requests.exceptions.RequestException as error:
-            reasons.append(f"{url}: {type(error).__name__}")
-        except (OSError, ValueError) as error:
-            reasons.append(f"{url}: {error}")
+    reasons = {}
+    end = time.monotonic() + ALL_SECONDS
+    for url in urls * (1 + RETRIES):
+        seconds = end - time.monotonic()
+        if seconds <= 0:
+            break
+        content = _get(url, seconds)
+        if isinstance(content, bytes):
+            try:
+                return write_whole(folder / BOOK_FILE, content)
+            except OSError as error:
+                raise CorpusError(str(error)) from None
+        reasons[url] = content
     _failed_downloads[urls] = (
-        f"{BOOK_NAME} could not be downloaded ({'; '.join(reasons)}). Connect to the internet "
-        f"once, or set {MIRROR_VARIABLE} to a folder or URL that holds {BOOK_FILE}."
+        f"{BOOK_NAME} could not be downloaded "
+        f"({'; '.join(f'{url}: {reason}' for url, reason in reasons.items())}). Connect to the "
+        f"internet once, or set {MIRROR_VARIABLE} to a folder or URL that holds {BOOK_FILE}."
     )
     raise CorpusError(_failed_downloads[urls])
+
+
+def _get(url: str, seconds: float) -> bytes | str:
+    """The book from ``url``, or, after ``seconds`` at most, why it cannot be had.
+
+    The limits of ``requests`` hold for each connection and each read: a name that is not resolved,
+    or a server that sends a byte now and then, would take longer. So a thread asks, which is left
+    to itself when time is up.
+    """
+    import requests
+
+    answers: queue.SimpleQueue[bytes | str] = queue.SimpleQueue()
+
+    def ask() -> None:
+        content = b""
+        try:
+            limits = CONNECT_SECONDS, READ_SECONDS
+            with requests.get(url, timeout=limits, stream=True) as response:
+                if response.status_code != requests.codes.ok:
+                    return answers.put(f"HTTP error {response.status_code}")
+                for chunk in response.iter_content(4096):
+                    content += chunk
+                    if len(content) > BOOK_BYTES:
+                        break
+            right = hashlib.sha1(content).hexdigest() == BOOK_SHA1
+            answers.put(content if right else "its SHA-1 hash is not that of the book")
+        except Exception as error:  # of requests, or of what it is built on
+            answers.put(type(error).__name__)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return answers.get(timeout=seconds)
+    except queue.Empty:
+        return f"no answer within {ALL_SECONDS} seconds"
 
 
 def _notify(sentence: str) -> None:
@@ -177,7 +217,7 @@ def read_corpus(corpus: str | Path = "auto", folder: Path | None = None) -> tupl
     path, name = (
         (bundled_path(), BUNDLED_NAME) if corpus == "bundled" else (Path(corpus), Path(corpus).name)
     )
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise CorpusError(
             "corpus must be 'auto', 'book', 'bundled' or the path of a text file, got "
             f"{str(corpus)!r}, and no such file exists."
@@ -187,6 +227,10 @@ def read_corpus(corpus: str | Path = "auto", folder: Path | None = None) -> tupl
     except UnicodeDecodeError as error:
         raise CorpusError(
             f"{path} is not UTF-8 text (byte {error.start} cannot be read): save it as UTF-8."
+        ) from None
+    except OSError as error:
+        raise CorpusError(
+            f"{path} cannot be read ({error.strerror}): it must be a file that you may read."
         ) from None
     if not normalize(text):
         raise CorpusError(f"{path} contains no letters A to Z: give a text in English letters.")

@@ -19,6 +19,7 @@ from ._validate import (
     check_max_tokens,
     check_positive_int,
     check_sampling,
+    check_text,
     checked_by,
 )
 from .corpus import clean_lines, normalize, read_corpus
@@ -168,9 +169,10 @@ class Vocab:
 def encode_text(text: str, vocab: Vocab, name: str = "text") -> list[int]:
     """The ids of ``text``, normalised as the corpus is; a space at its end is kept.
 
-    Raises ``ValueError``, calling the text ``name``, where it has no letters, or letters that
-    ``vocab`` lacks.
+    Raises ``ValueError``, calling the text ``name``, where it is no string, has no letters, or
+    letters that ``vocab`` lacks.
     """
+    check_text(name, text)
     normal = normalize(text)
     if not normal:
         raise ValueError(f"The {name} must contain at least one letter A to Z, got {text!r:.60}.")

@@ -20,17 +20,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.types import Device
 
 from ._validate import (
+    check_batch,
     check_gru_call,
     check_gru_params,
     check_model_sizes,
-    check_positive_int,
     check_reset_after,
     check_token_ids,
     gru_param_shapes,
+    is_transformed,
 )
 from .equations import gru_switched
 
@@ -184,13 +184,27 @@ def _backward_by_autograd(
     """What ``GRUFunction.backward`` returns, as a graph that can be differentiated again."""
     # views, so that arguments that depend on each other are told apart
     inputs, H, *params = views = [argument.view_as(argument) for argument in arguments]
-    if inputs.dim() == 2:
-        inputs = F.one_hot(inputs.long(), len(params[0])).to(H.dtype)
-    outputs, (H_last,) = gru_switched(inputs, (H,), params, reset_after=len(params) == 12)
+    outputs, (H_last,) = _as_taught(inputs, (H,), params)
     wanted = [view for view, need in zip(views, needed, strict=True) if need]
     grads = torch.autograd.grad((outputs, H_last), wanted, (doutputs, dH_last), create_graph=True)
     found = iter(grads)
     return tuple(next(found) if need else None for need in needed)
+
+
+def _as_taught(
+    inputs: Tensor, state: Sequence[Tensor], params: Sequence[Tensor]
+) -> tuple[Tensor, tuple[Tensor]]:
+    """``fast_gru`` by the taught loop, which PyTorch can transform and differentiate."""
+    if inputs.dim() == 2:
+        one_hot = torch.eye(len(params[0]), dtype=params[0].dtype, device=inputs.device)
+        inputs = one_hot[inputs.long()]
+    return gru_switched(inputs, state, params, reset_after=len(params) == 12)
+
+
+def _is_autocast(device_type: str) -> bool:
+    """Whether products are to be taken in another type, where the device has that at all."""
+    available = torch.amp.is_autocast_available(device_type)
+    return available and torch.is_autocast_enabled(device_type)
 
 
 def fast_gru(
@@ -200,10 +214,13 @@ def fast_gru(
 
     ``inputs`` may also be integer token ids ``(num_steps, batch_size)``, which is faster again.
     With the twelfth parameter ``b_hn`` it is ``gru_switched(..., reset_after=True)``. Gradients of
-    any order, with respect to inputs, state and parameters, as under autograd. Raises
+    any order, with respect to inputs, state and parameters, as under autograd. Under autocast,
+    ``torch.func`` and ``torch.export`` it is the taught loop, no faster than that. Raises
     ``ValueError`` naming what does not fit in shape, type or device.
     """
     check_gru_call(inputs, state, params, ids=True)
+    if _is_autocast(inputs.device.type) or is_transformed():
+        return _as_taught(inputs, state, params)
     if inputs.dim() == 2:
         inputs = inputs.long()
     if torch.is_grad_enabled() and any(x.requires_grad for x in (inputs, *state, *params)):
@@ -239,7 +256,7 @@ class FastGRUModel(nn.Module):
         not fit.
         """
         super().__init__()
-        check_model_sizes(vocab_size, num_hiddens)
+        check_model_sizes(vocab_size, num_hiddens, device)
         self.vocab_size, self.num_hiddens, self.reset_after = vocab_size, num_hiddens, reset_after
         shapes = gru_param_shapes(vocab_size, num_hiddens)
         if reset_after:
@@ -280,7 +297,7 @@ class FastGRUModel(nn.Module):
 
         ``device`` is the model's own unless another is given.
         """
-        check_positive_int("batch_size", batch_size)
+        check_batch(batch_size, device)
         like = self.params[0]
         device = like.device if device is None else device
         return (torch.zeros((batch_size, self.num_hiddens), device=device, dtype=like.dtype),)

@@ -82,10 +82,13 @@ class Clamp:
                     f"units must be the numbers of units, such as (3, 17), got {self.units!r:.60}."
                 ) from None
             object.__setattr__(self, "units", units)
+        check_count("start", self.start)
+        if self.stop is not None:
+            check_count("stop", self.stop)
         last = math.inf if self.stop is None else self.stop
-        if not 0 <= self.start < last:
+        if self.start >= last:
             raise ValueError(
-                "A clamp must act on at least one step, 0 <= start < stop, got "
+                "A clamp must act on at least one step, start < stop, got "
                 f"start={self.start} and stop={self.stop}."
             )
 

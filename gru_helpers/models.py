@@ -21,6 +21,7 @@ from torch.types import Device
 
 from ._validate import (
     PARAM_NAMES,
+    check_batch,
     check_gru_params,
     check_model_sizes,
     check_positive_int,
@@ -56,7 +57,7 @@ class RNNModelScratch(nn.Module):
     ):
         """Make the parameters on ``device``."""
         super().__init__()
-        check_model_sizes(vocab_size, num_hiddens)
+        check_model_sizes(vocab_size, num_hiddens, device)
         self.vocab_size, self.num_hiddens = vocab_size, num_hiddens
         self.init_state, self.forward_fn = init_state, forward_fn
         self.params = get_params(vocab_size, num_hiddens, device)
@@ -89,6 +90,7 @@ class RNNModelScratch(nn.Module):
 
         ``device`` is the model's own unless another is given.
         """
+        check_batch(batch_size, device)
         like = self.params[0]
         device = like.device if device is None else device
         state = self.init_state(batch_size, self.num_hiddens, device)
@@ -148,7 +150,7 @@ class RNNModel(nn.Module):
 
         ``device`` is the model's own unless another is given.
         """
-        check_positive_int("batch_size", batch_size)
+        check_batch(batch_size, device)
         like = self.linear.weight
         device = like.device if device is None else device
         return tuple(

@@ -33,8 +33,8 @@ def load_pretrained(
 
     ``"gru"`` is the scratch GRU, ``"nn_gru"`` an ``RNNModel`` around ``nn.GRU``, both after the
     classic job: 256 units, 500 epochs on the first 10,000 characters of *The Time Machine*.
-    Raises ``ValueError`` for another name, ``FileNotFoundError`` for a file that is missing and
-    ``CheckpointError`` for one that cannot be read.
+    Raises ``ValueError`` for another name, and ``CheckpointError`` for a file that is missing (it
+    is a ``FileNotFoundError`` too) or cannot be read.
     """
     check_choice("name", name, tuple(MODELS))
     return load_checkpoint(checkpoint_dir() / f"{name}.pt", device)

@@ -25,7 +25,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.types import Device
 
-from ._validate import check_count, check_temperature, check_training, check_vocab
+from ._files import write_whole
+from ._validate import check_count, check_model, check_temperature, check_training, check_vocab
 from .dataset import Minibatch, Vocab, encode_text
 from .models import State
 from .plotting import TrainingView, plot_history
@@ -118,11 +119,8 @@ class History:
         return plot_history([self])
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the run as JSON; ``History.load`` reads it."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-        return path
+        """Write the run as JSON, which ``History.load`` reads, or nothing and raise ``OSError``."""
+        return write_whole(path, (json.dumps(asdict(self), indent=1) + "\n").encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> History:
@@ -206,6 +204,7 @@ def evaluate_perplexity(
     The state starts at zero and is carried from minibatch to minibatch, unless ``data_iter``
     samples at random; pass a loader with a fixed ``offset`` to get the same number each time.
     """
+    check_model(model, device)
     device = device or _device_of(model)
     loss_sum, num_tokens, state = 0.0, 0, None
     with _evaluating(model):
@@ -235,6 +234,7 @@ def predict(
     ``seed`` from a generator of their own. Raises ``ValueError`` for a prefix without letters,
     for characters that the vocabulary lacks, and for a negative ``num_preds`` or ``temperature``.
     """
+    check_model(model, device)
     device = device or _device_of(model)
     check_count("num_preds", num_preds)
     check_temperature(temperature)
@@ -300,6 +300,7 @@ def train(
     ``ValueError`` for arguments that make no sense. The same seed on the same machine gives the
     same losses to the bit.
     """
+    check_model(model, device)
     device = torch.device(device) if device is not None else _device_of(model)
     check_training(num_epochs, lr, clip)
     check_vocab(vocab, model)

@@ -1,7 +1,9 @@
 """Finding the text, fetching and checking it, cleaning it."""
 
+import errno
 import hashlib
 import http.server
+import os
 import re
 import socket
 import string
@@ -203,7 +205,6 @@ class TestFetchBook:
 
     def test_a_transfer_that_fails_is_tried_again(self, empty_folder, monkeypatch):
         monkeypatch.setattr(corpus, "RETRIES", 1)
-        monkeypatch.setattr(pooch.core.time, "sleep", lambda seconds: None)
         with server((200, BOOK[:9], len(BOOK)), (200, BOOK)) as (url, asked):
             assert fetch_book(empty_folder, mirror=url).read_bytes() == BOOK
         assert len(asked) == 2
@@ -222,6 +223,70 @@ class TestFetchBook:
         assert limits == [(corpus.CONNECT_SECONDS, corpus.READ_SECONDS)]
         assert 0 < sum(limits[0]) <= 20
 
+    def test_time_is_up_for_all_addresses_together(self, empty_folder, monkeypatch, capsys):
+        """A server that sends a byte now and then keeps every single limit."""
+        over, asked = threading.Event(), []
+
+        def trickle(url, **kwargs):
+            asked.append(url)
+            over.wait()
+            raise requests.exceptions.ReadTimeout("too slow")
+
+        monkeypatch.setattr(requests, "get", trickle)
+        monkeypatch.setattr(corpus, "RETRIES", 1)
+        monkeypatch.setattr(corpus, "ALL_SECONDS", 0.01)
+        monkeypatch.setattr(corpus, "BOOK_URLS", ("http://a/book", "http://b/book"))
+        try:
+            with pytest.raises(CorpusError, match=r"http://a/book: no answer within 0.01 seconds"):
+                fetch_book(empty_folder)
+        finally:
+            over.set()
+        assert asked == ["http://a/book"], "the second is not asked when time is up"
+        assert "gives up after 0.01 seconds" in capsys.readouterr().out
+        assert list(empty_folder.iterdir()) == []
+
+    @pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
+    def test_the_book_is_as_readable_as_any_new_file(self, empty_folder):
+        """A teacher's copy is read by a class."""
+        other = empty_folder / "other"
+        other.touch()
+        with server((200, BOOK)) as (url, _):
+            path = fetch_book(empty_folder, mirror=url)
+        assert path.stat().st_mode == other.stat().st_mode
+
+    def test_a_full_disk_leaves_nothing_behind(self, empty_folder, monkeypatch):
+        def full(path, content):
+            path.touch()
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(Path, "write_bytes", full)
+        with server((200, BOOK)) as (url, _), pytest.raises(CorpusError) as caught:
+            fetch_book(empty_folder, mirror=url)
+        assert str(caught.value) == (
+            f"{empty_folder / BOOK_FILE} could not be written (No space left on device): make room "
+            "on the disk, or choose a place where you may write."
+        )
+        assert list(empty_folder.iterdir()) == []
+
+    def test_a_mirror_may_name_the_file_itself(self, tmp_path, empty_folder):
+        theirs = put(tmp_path)
+        assert fetch_book(empty_folder, mirror=str(theirs)) == theirs
+        with server((200, BOOK)) as (url, asked):
+            fetch_book(empty_folder, mirror=f"{url}/books/{BOOK_FILE}")
+        assert asked == [f"/books/{BOOK_FILE}"]
+
+    @pytest.mark.parametrize("place", ["data folder", "mirror"])
+    def test_a_folder_in_the_place_of_the_book(self, empty_folder, tmp_path, place):
+        path = (empty_folder if place == "data folder" else tmp_path) / BOOK_FILE
+        path.mkdir()
+        with pytest.raises(CorpusError) as caught:
+            fetch_book(empty_folder, mirror=str(tmp_path))
+        assert re.fullmatch(
+            rf"{re.escape(str(path))} cannot be read \([\w ]+\): it must be a file that you may "
+            r"read\. Mend that, or move it away, and it will be fetched again\.",
+            str(caught.value),
+        )
+
     def test_a_download_is_announced_once_and_touches_nothing_else(self, empty_folder, capsys):
         (empty_folder / "mine.txt").write_text("my own notes", encoding="utf-8")
         with server((200, BOOK)) as (url, _):
@@ -237,10 +302,11 @@ class TestFetchBook:
             ((200, BOOK.replace(b"small", b"SMALL")), "hash"),
             ((200, BOOK[:100]), "hash"),
             ((200, BOOK[:100], len(BOOK)), "could not be downloaded"),
-            ((404, b"no such file"), "HTTPError"),
-            ((500, b"out of order"), "HTTPError"),
+            ((404, b"no such file"), "HTTP error 404"),
+            ((500, b"out of order"), "HTTP error 500"),
+            ((200, BOOK * 9), "hash"),
         ],
-        ids=["wrong checksum", "too short", "cut off", "404", "500"],
+        ids=["wrong checksum", "too short", "cut off", "404", "500", "too long"],
     )
     def test_a_bad_transfer_leaves_nothing_behind(self, empty_folder, answer, words):
         with server(answer) as (url, _), pytest.raises(CorpusError) as caught:
@@ -317,14 +383,19 @@ class TestWithoutTheBook:
                 read_corpus("book", folder=empty_folder)
             assert len(asked) == 2
 
-    @pytest.mark.parametrize("trouble", ["a damaged copy", "no folder to write to"])
+    @pytest.mark.parametrize(
+        "trouble", ["a damaged copy", "no folder to write to", "a copy that one may not read"]
+    )
     def test_the_lesson_goes_on(self, empty_folder, monkeypatch, capsys, trouble):
         monkeypatch.setenv("GRU_DATA_MIRROR", closed_port())
         path = put(empty_folder, b"damaged")
-        folder = empty_folder if trouble == "a damaged copy" else path / "data"
+        if trouble == "a copy that one may not read":
+            refuse_to_read(monkeypatch, path)
+        folder = path / "data" if trouble == "no folder to write to" else empty_folder
         assert read_corpus(folder=folder)[1] == BUNDLED_NAME
         assert str(path) in capsys.readouterr().out
-        assert path.read_bytes() == b"damaged"
+        with path.open("rb") as file:
+            assert file.read() == b"damaged"
 
     def test_the_book_is_used_when_it_comes_back(self, empty_folder, monkeypatch):
         monkeypatch.setenv("GRU_DATA_MIRROR", closed_port())
@@ -372,12 +443,27 @@ REFUSED = {
     ),
     "no book in the mirror": (
         lambda folder: fetch_book(folder, mirror="nowhere"),
-        "GRU_DATA_MIRROR names 'nowhere', but there is no timemachine.txt in that folder: correct "
-        "the variable, or unset it.",
+        "GRU_DATA_MIRROR names 'nowhere', but no timemachine.txt can be found there: correct the "
+        "variable, or unset it.",
     ),
     "no answer": (lambda folder: fetch_book(folder, "http://127.0.0.1:9"), NOT_DOWNLOADED),
     "no answer, book wanted": (lambda folder: read_corpus("book", folder), NOT_DOWNLOADED),
 }
+
+
+def refuse_to_read(monkeypatch, refused):
+    """As for a file of somebody else's; who runs the tests may be allowed to read everything."""
+
+    def refusing(read):
+        def checked(path, **kwargs):
+            if path == refused:
+                raise PermissionError(errno.EACCES, "Permission denied")
+            return read(path, **kwargs)
+
+        return checked
+
+    for name in ("read_bytes", "read_text"):
+        monkeypatch.setattr(Path, name, refusing(getattr(Path, name)))
 
 
 def written(folder, content):
@@ -394,6 +480,17 @@ def test_what_is_refused_and_in_which_words(case, empty_folder, monkeypatch):
     with pytest.raises(CorpusError) as caught:
         call(empty_folder)
     assert str(caught.value) == sentence
+
+
+def test_a_text_of_one_s_own_that_one_may_not_read(tmp_path, monkeypatch):
+    path = tmp_path / "mine.txt"
+    path.write_text("A text.", encoding="utf-8")
+    refuse_to_read(monkeypatch, path)
+    with pytest.raises(CorpusError) as caught:
+        read_corpus(path)
+    assert str(caught.value) == (
+        f"{path} cannot be read (Permission denied): it must be a file that you may read."
+    )
 
 
 def test_a_missing_bundled_story_says_what_to_do(monkeypatch):

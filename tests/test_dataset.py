@@ -349,6 +349,7 @@ NOT_POSITIVE = "{} must be a positive integer, got {!r}."
 NOT_A_COUNT = "max_tokens must be a positive integer, or -1 for all, got {}."
 TOO_LARGE = "batch_size={} with num_steps={} is too large for a text of {} tokens: {}."
 OFFSET = "offset must be an integer from 0 to {} (num_steps=5), or None, got {}."
+NO_STRING = "The {} must be a string, got {!r}."
 UNKNOWN = "A vocabulary must begin with '<unk>', got {}."
 IDS = "Ids must lie between 0 and 3, got {}."
 NO_LETTERS = "The text must contain at least one letter A to Z, got {!r}."
@@ -371,6 +372,7 @@ REFUSED = [
     (load_corpus_time_machine, (0,), NOT_A_COUNT.format(0)),
     (load_corpus_time_machine, (-2,), NOT_A_COUNT.format(-2)),
     (load_data_time_machine, (2, 5, False, 9.5), NOT_A_COUNT.format(9.5)),
+    (load_data_time_machine, (2, 5, False, "100"), NOT_A_COUNT.format("'100'")),
     (load_train_heldout, (4, 5, 0, 100), NOT_A_COUNT.format(0)),
     (load_train_heldout, (4, 5, 100, 0), NOT_POSITIVE.format("heldout_tokens", 0)),
     (Vocab.from_list, (["a", "b"],), UNKNOWN.format(["a", "b"])),
@@ -378,6 +380,8 @@ REFUSED = [
     (VOCAB.to_tokens, (4,), IDS.format(4)),
     (VOCAB.to_tokens, ([0, -1],), IDS.format(-1)),
     *[(encode_text, (t, ALPHABET), NO_LETTERS.format(t)) for t in ("", " \n", "1895!", "时间")],
+    (encode_text, (None, ALPHABET), NO_STRING.format("text", None)),
+    (encode_text, (b"ab", ALPHABET, "prefix"), NO_STRING.format("prefix", b"ab")),
     (encode_text, ("abcxy", VOCAB, "prefix"), LACKS.format("prefix 'abcxy'", ["x", "y"])),
     (encode_text, ("ab c", VOCAB), LACKS.format("text 'ab c'", [" "])),
     (encode_text, ("ab ", VOCAB), LACKS.format("text 'ab '", [" "])),

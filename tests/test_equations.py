@@ -385,6 +385,10 @@ def replaced(place, param):
     return {"params": [*PARAMS[:place], param, *PARAMS[place + 1 :]]}
 
 
+DEVICE = (
+    "device must be one that PyTorch finds on this computer, such as 'cpu' or what try_gpu() "
+    "returns, got"
+)
 INTEGER = "must be a positive integer, got"
 MUST, WITH = "params must be ", "with reset_after="
 ELEVEN = f"{MUST}the 11 tensors {', '.join(PARAM_NAMES)}, or 12 with b_hn at the end, got"
@@ -412,6 +416,8 @@ REFUSED = [
     (get_params, {"num_hiddens": True}, f"num_hiddens {INTEGER} True."),
     (init_gru_state, {"batch_size": 2.5}, f"batch_size {INTEGER} 2.5."),
     (init_gru_state, {"num_hiddens": None}, f"num_hiddens {INTEGER} None."),
+    (get_params, {"device": "cuda:99"}, f"{DEVICE} 'cuda:99'."),
+    (init_gru_state, {"device": "gpu"}, f"{DEVICE} 'gpu'."),
     (check_gru_params, {"params": []}, f"{ELEVEN} 0."),
     (check_gru_params, replaced(0, B_HN), f"W_xz {MATRIX}, got (6,)."),
     (gru, {"params": PARAMS[:9]}, f"{ELEVEN} 9."),

@@ -262,6 +262,65 @@ def test_an_argument_that_was_changed_is_noticed(place):
         torch.autograd.grad(results, leaves, directions(results))
 
 
+# --- what PyTorch makes of a call ----------------------------------------------------------------
+
+
+@RESETS
+def test_under_autocast_it_is_the_taught_loop(reset_after):
+    leaves = [x.float().requires_grad_() for x in problem(22, reset_after)]
+    exact = fast(*leaves)
+    with torch.autocast("cpu", torch.bfloat16):
+        results, expected = fast(*leaves), taught(*leaves)
+        with torch.no_grad():
+            agree(fast(*leaves), expected, 0.0)
+    agree(results, expected, 0.0)
+    assert not torch.equal(results[0], exact[0]), "products are taken in bfloat16"
+    found, wanted = (
+        torch.autograd.grad(made, leaves, directions(made)) for made in (results, expected)
+    )
+    agree(found, wanted, 0.0)
+
+
+@pytest.fixture
+def called():
+    """A model, its parameters by name, and a function of these and of token ids."""
+    torch.manual_seed(23)
+    model = FastGRUModel(4, 6, dtype=torch.float64)
+    params = {name: param.detach() for name, param in model.named_parameters()}
+
+    def loss(params, X):
+        return torch.func.functional_call(model, params, (X,))[0].square().mean()
+
+    return model, params, loss
+
+
+# torch compiles its rules of forward differentiation in a way that it calls old
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
+def test_under_the_transforms_of_torch_func_it_is_the_taught_loop(called):
+    model, params, loss = called
+    X = torch.randint(0, 4, (3, 2, 5))
+    single = [loss(dict(model.named_parameters()), x) for x in X]
+    grads = [torch.autograd.grad(value, model.params) for value in single]
+    first = torch.func.grad(loss)(params, X[0])
+    agree(first.values(), grads[0])
+    per_sample = torch.func.vmap(torch.func.grad(loss), (None, 0))(params, X)
+    agree(per_sample.values(), [torch.stack(g) for g in zip(*grads, strict=True)])
+    ensemble = {name: torch.stack([param, 2 * param]) for name, param in params.items()}
+    found = torch.func.vmap(loss, (0, None))(ensemble, X[0])
+    doubled = loss({name: 2 * param for name, param in params.items()}, X[0])
+    agree([found], [torch.stack([single[0], doubled])])
+    _, change = torch.func.jvp(lambda params: loss(params, X[0]), (params,), (first,))
+    agree([change], [sum(g.square().sum() for g in grads[0])])
+
+
+@pytest.mark.skipif(not hasattr(torch.compiler, "is_exporting"), reason="PyTorch is too old")
+def test_it_can_be_exported(called):
+    model, _, _ = called
+    X, Y = torch.randint(0, 4, (2, 2, 5))
+    exported = torch.export.export(model, (X,)).module()
+    agree([exported(Y)[0]], [model(Y)[0]])
+
+
 # --- memory -------------------------------------------------------------------------------------
 
 
@@ -424,6 +483,8 @@ REFUSED = [
     (FastGRUModel, {"reset_after": "no"}, "reset_after must be one of False, True, got 'no'."),
     (FastGRUModel, {"reset_after": True, "params": PARAMS}, "with reset_after=True, got 11."),
     (FastGRUModel, {"params": problem(0, vocab=5)[2:]}, "W_xz must have shape (4, 6), which is"),
+    (FastGRUModel, {"device": "gpu"}, "device must be one that PyTorch finds on this computer"),
+    (MODEL.begin_state, {"device": "gpu"}, "device must be one that PyTorch finds on this comp"),
     (MODEL.forward, {"X": torch.zeros(3)}, f"{VECTORS} (3,) and type torch.float32."),
     (MODEL.forward, {"X": torch.zeros(2, 3)}, f"{VECTORS} (2, 3) and type torch.float32."),
     (MODEL.forward, {"X": torch.zeros(2, 3) > 0}, f"{VECTORS} (2, 3) and type torch.bool."),

@@ -559,7 +559,7 @@ def sensitivity(max_lag, every=1):
 
 GATE = "gate must be one of 'Z', 'R', 'H_tilde', 'H', got"
 SHARE, SIGNED = "must be clamped to values from 0 to 1, got", "clamped to values from -1 to 1, got"
-STEPS = "A clamp must act on at least one step, 0 <= start < stop, got"
+STEPS = "A clamp must act on at least one step, start < stop, got"
 STEP = "step must lie between 0 and 9, got"
 SHAPE = "The value for Z must be a number, or have shape (6,), one for each unit, got"
 UNITS = "units must lie between 0 and 5, at least one, got"
@@ -592,7 +592,9 @@ REFUSED = [
     (lambda: Clamp("Z", torch.full((256, 2), 2.0)), f"Z {SHARE} tensor([[2., 2.], [2., 2.], "),
     (lambda: Clamp("H", -1.01), f"H must be {SIGNED} -1.01."),
     (lambda: Clamp("H_tilde", 2), f"H_tilde must be {SIGNED} 2."),
-    (lambda: Clamp("Z", 0.5, start=-1), f"{STEPS} start=-1 and stop=None."),
+    (lambda: Clamp("Z", 0.5, start=-1), "start must be a non-negative integer, got -1."),
+    (lambda: Clamp("Z", 0.5, start=0.5), "start must be a non-negative integer, got 0.5."),
+    (lambda: Clamp("Z", 0.5, stop=2.5), "stop must be a non-negative integer, got 2.5."),
     (lambda: Clamp("Z", 0.5, start=3, stop=3), f"{STEPS} start=3 and stop=3."),
     (lambda: Clamp("Z", 0.5, units=3), f"{NUMBERS} 3."),
     (lambda: Clamp("Z", 0.5, units=(0.5,)), f"{NUMBERS} (0.5,)."),

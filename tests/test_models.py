@@ -1,8 +1,15 @@
 """The models behind one interface, weights carried across, checkpoints."""
 
 import copy
+import errno
+import functools
+import io
 import os
 import pickle
+import re
+import time
+import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -421,6 +428,10 @@ def concise_model(**look):
 
 
 SIZE = "{} must be a positive integer, got {!r}."
+DEVICE = (
+    "device must be one that PyTorch finds on this computer, such as 'cpu' or what try_gpu() "
+    "returns, got {!r}."
+)
 KIND = "rnn_layer must be nn.RNN, nn.GRU or nn.LSTM, got {}."
 FEATURES = (
     "rnn_layer must take 28 features (the vocabulary) with batch_first=False, got {} with "
@@ -446,6 +457,8 @@ REFUSED = [
     (RNNModel, (nn.GRU(28, 6), 0), SIZE.format("vocab_size", 0)),
     (concise_model().begin_state, (0,), SIZE.format("batch_size", 0)),
     (scratch_model(28, 6).begin_state, (0,), SIZE.format("batch_size", 0)),
+    (concise_model().begin_state, (1, "gpu"), DEVICE.format("gpu")),
+    (scratch_model(28, 6).begin_state, (1, "cuda:99"), DEVICE.format("cuda:99")),
     (RNNModel, (nn.Linear(28, 6), 28), KIND.format("Linear")),
     (RNNModel, (nn.GRUCell(28, 6), 28), KIND.format("GRUCell")),
     (RNNModel, (nn.GRU(6, 28), 28), FEATURES.format(6, False)),
@@ -605,6 +618,23 @@ def test_a_truncated_checkpoint_is_refused(saved, share):
         load_checkpoint(broken)
 
 
+def test_a_flipped_bit_is_noticed(saved, scratch):
+    """In a tensor, the vocabulary, the settings or the zip file around them."""
+    whole, refused = saved.read_bytes(), 0
+    rng = torch.Generator().manual_seed(0)
+    for place in torch.randint(0, 8 * len(whole), (100,), generator=rng).tolist():
+        content = bytearray(whole)
+        content[place // 8] ^= 1 << place % 8
+        saved.write_bytes(content)
+        try:
+            found, _, _ = load_checkpoint(saved)
+        except CheckpointError:
+            refused += 1
+        else:  # it was in the padding between the entries
+            assert same(found.params, scratch.params)
+    assert refused > 50
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=40))
 def test_a_file_of_any_other_kind_is_refused(tmp_path, content):
@@ -643,21 +673,89 @@ def test_a_checkpoint_that_contradicts_itself(saved, key, value):
         load_checkpoint(saved)
 
 
-def test_a_checkpoint_whose_tensors_are_in_another_order(saved):
+def test_tensors_are_found_by_their_names(saved, scratch):
     content = torch.load(saved, weights_only=True)
-    content["tensors"] = dict(sorted(content["tensors"].items()))
-    torch.save(content, saved)
-    with pytest.raises(CheckpointError, match=r"inconsistent: its tensors are W_hh, W_hq"):
+    tensors = dict(sorted(content["tensors"].items()))
+    torch.save(content | {"tensors": tensors}, saved)
+    assert same(load_checkpoint(saved)[0].params, scratch.params)
+    tensors["V_hh"] = tensors.pop("W_hh")
+    torch.save(content | {"tensors": tensors}, saved)
+    with pytest.raises(CheckpointError, match=r"inconsistent: its tensors are W_hq, W_hr, .*V_hh"):
+        load_checkpoint(saved)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"num_hiddens": 500}, "rnn.weight_ih_l0 is (24, 28), not (1500, 28)."),
+        ({"num_layers": 50}, "it has 6 tensors for 50 layers."),
+    ],
+)
+def test_sizes_are_compared_before_a_model_is_made(concise, vocab, tmp_path, changed, words):
+    """Making one takes memory, and draws weights."""
+    path = save_checkpoint(tmp_path / "model.pt", concise, vocab)
+    content = torch.load(path, weights_only=True)
+    content["kind"] |= {k: v for k, v in changed.items() if k in content["kind"]}
+    content |= {k: v for k, v in changed.items() if k in content}
+    torch.save(content, path)
+    before = torch.random.get_rng_state()
+    with pytest.raises(CheckpointError, match=re.escape(f"model.pt is inconsistent: {words}")):
+        load_checkpoint(path)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_tensors_larger_than_the_file_are_refused(concise, vocab, tmp_path):
+    """One stored number can stand for any number of them."""
+    path = save_checkpoint(tmp_path / "model.pt", concise, vocab)
+    content = torch.load(path, weights_only=True)
+    shapes = dict(RNNModel(nn.GRU(28, 200), 28).named_parameters())
+    content["tensors"] = {k: torch.zeros(()).expand(v.shape) for k, v in shapes.items()}
+    torch.save(content | {"num_hiddens": 200}, path)
+    with pytest.raises(CheckpointError, match="inconsistent: its tensors are larger than the file"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("compress_type", zipfile.ZIP_DEFLATED), ("external_attr", 0x10)]
+)
+def test_a_zip_file_of_another_kind_is_refused(saved, name, value):
+    """A small packed file could hold any number of bytes; of a folder nothing is read."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(saved) as old, zipfile.ZipFile(packed, "w") as new:
+        for entry in old.infolist():
+            content = old.read(entry)
+            if entry.filename.endswith("data/1"):
+                setattr(entry, name, value)
+            new.writestr(entry, content)
+    saved.write_bytes(packed.getvalue())
+    assert torch.load(saved, weights_only=True)["num_hiddens"] == 8, "torch reads it"
+    with pytest.raises(CheckpointError, match="cannot be read as a checkpoint"):
         load_checkpoint(saved)
 
 
 def test_a_checkpoint_that_is_not_there(tmp_path):
     for path in (tmp_path / "none.pt", tmp_path):
-        with pytest.raises(FileNotFoundError) as caught:
-            load_checkpoint(path)
-        assert str(caught.value) == (
-            f"There is no checkpoint {path}: check the name, or train one."
-        )
+        for error in (FileNotFoundError, CheckpointError):
+            with pytest.raises(error) as caught:
+                load_checkpoint(path)
+            assert str(caught.value) == (
+                f"There is no checkpoint {path}: check the name, or train one."
+            )
+
+
+def test_a_checkpoint_that_one_may_not_read(saved, monkeypatch):
+    monkeypatch.setattr(Path, "read_bytes", refuse(PermissionError(errno.EACCES, "Not for you")))
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(saved)
+    assert str(caught.value) == (
+        f"{saved} cannot be read (Not for you): it must be a file that you may read."
+    )
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu", 0.5])
+def test_a_checkpoint_for_a_device_that_is_not_there(saved, device):
+    with pytest.raises(ValueError, match=r"^device must be one that PyTorch finds on this comp"):
+        load_checkpoint(saved, device)
 
 
 def test_a_checkpoint_of_another_vocabulary(saved, vocab):
@@ -669,10 +767,13 @@ def test_a_checkpoint_of_another_vocabulary(saved, vocab):
 
 
 def test_what_is_not_saved(tmp_path, scratch, vocab):
-    """Another vocabulary, parameters of no GRU, settings that could not be read back."""
+    """No model, another vocabulary, parameters of no GRU, settings that could not be read back."""
+    for wrong in (None, nn.GRU(28, 8)):
+        with pytest.raises(ValueError, match="model must be a language model with a vocab_size"):
+            save_checkpoint(tmp_path / "model.pt", wrong, vocab)
     with pytest.raises(ValueError, match="vocabulary has 4 tokens and the model 28: use the"):
         save_checkpoint(tmp_path / "model.pt", scratch, Vocab(list("abc")))
-    for value in (History(), tmp_path):
+    for value in (History(), tmp_path, lambda: 0, iter("")):
         with pytest.raises(ValueError, match="settings must be numbers, strings, lists and dicts"):
             save_checkpoint(tmp_path / "model.pt", scratch, vocab, value=value)
     scratch.params = scratch.params[:5]
@@ -681,24 +782,83 @@ def test_what_is_not_saved(tmp_path, scratch, vocab):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("error", [OSError("No space left on device"), KeyboardInterrupt()])
-def test_saving_that_fails_leaves_the_old_file(saved, scratch, vocab, monkeypatch, error):
-    before = saved.read_bytes()
+def refuse(error):
+    """A function that raises ``error``, whatever it is given."""
 
-    def fail_half_way(content, path):
-        path.write_bytes(b"half a checkpoint")
+    def refused(*args, **kwargs):
         raise error
 
-    def fail(*paths):
+    return refused
+
+
+def half_way(error):
+    """``Path.write_bytes`` on a disk on which there is room for four bytes."""
+
+    def write(path, content):
+        with path.open("wb") as file:
+            file.write(content[:4])
         raise error
 
-    for module, name, function in ((torch, "save", fail_half_way), (os, "replace", fail)):
-        with monkeypatch.context() as patch:
-            patch.setattr(module, name, function)
-            with pytest.raises(type(error)):
-                save_checkpoint(saved, scratch, vocab)
-        assert saved.read_bytes() == before
-        assert [p.name for p in saved.parent.iterdir()] == ["model.pt"], "no debris"
+    return write
+
+
+@pytest.fixture(params=["checkpoint", "history"])
+def save(request, scratch, vocab):
+    """Two ways to write a file, as functions of its path."""
+    if request.param == "history":
+        return History(label="mine").save
+    return functools.partial(save_checkpoint, model=scratch, vocab=vocab)
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("error", [FULL, KeyboardInterrupt()], ids=["full", "interrupt"])
+@pytest.mark.parametrize(
+    ("module", "name", "function"), [(Path, "write_bytes", half_way), (os, "replace", refuse)]
+)
+def test_saving_that_fails_leaves_the_old_file(
+    save, tmp_path, monkeypatch, error, module, name, function
+):
+    path = tmp_path / "file"
+    path.write_text("the old file")
+    monkeypatch.setattr(module, name, function(error))
+    with pytest.raises(type(error)) as caught:
+        save(path)
+    if error is FULL:
+        assert str(caught.value) == (
+            f"{path} could not be written (No space left on device): make room on the disk, or "
+            "choose a place where you may write."
+        )
+    assert path.read_text() == "the old file"
+    assert list(tmp_path.iterdir()) == [path], "no debris"
+
+
+@pytest.mark.parametrize("place", ["a folder", "below a file", "no folder can be made"])
+def test_a_place_that_cannot_be_written_to(save, tmp_path, monkeypatch, place):
+    (tmp_path / "file").touch()
+    path = tmp_path if place == "a folder" else tmp_path / "file" / "model.pt"
+    if place == "no folder can be made":
+        path = tmp_path / "new" / "model.pt"
+        monkeypatch.setattr(Path, "mkdir", refuse(PermissionError(errno.EACCES, "Not for you")))
+    with pytest.raises(OSError, match=r"could not be written \(.+\): make room") as caught:
+        save(path)
+    assert str(path) in str(caught.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_a_killed_process_left_is_removed_later(save, tmp_path):
+    """Another process may be writing the same file: only what is old is removed."""
+    path, old, new, other = (
+        tmp_path / name
+        for name in ("m[1].pt", "m[1].pt.0123.part", "m[1].pt.4567.part", "m1.pt.0123.part")
+    )
+    for left in (old, new, other):
+        left.touch()
+    for left in (old, other):
+        os.utime(left, (time.time() - 7200,) * 2)
+    save(path)
+    assert set(tmp_path.iterdir()) == {path, new, other}
 
 
 def test_saving_again_replaces_the_file(saved, scratch, vocab):
@@ -708,7 +868,8 @@ def test_saving_again_replaces_the_file(saved, scratch, vocab):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
-def test_a_checkpoint_is_as_readable_as_any_new_file(saved):
-    other = saved.with_name("other")
+def test_a_file_is_as_readable_as_any_new_one(save, tmp_path):
+    other, path = tmp_path / "other", tmp_path / "file"
     other.touch()
-    assert saved.stat().st_mode == other.stat().st_mode
+    save(path)
+    assert path.stat().st_mode == other.stat().st_mode

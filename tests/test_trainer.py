@@ -897,6 +897,19 @@ OPTIMIZER = (
 SCHEDULER = "The lr_scheduler must belong to the optimizer that train is given."
 
 
+NO_MODEL = (
+    "model must be a language model with a vocab_size, such as RNNModelScratch or RNNModel, got {}."
+)
+NO_DEVICE = (
+    "device must be one that PyTorch finds on this computer, such as 'cpu' or what try_gpu() "
+    "returns, got {!r}."
+)
+NO_MODELS = [
+    *[(None, "None"), ("gru", "str"), (fresh, "function")],
+    *[(nn.Linear(3, 3), "Linear"), (nn.GRU(28, 8), "GRU")],
+]
+
+
 def of_another(make):
     """What ``make`` makes for another model's parameters."""
     return make(SGD(fresh(seed=9).parameters(), lr=1.0))
@@ -916,6 +929,18 @@ REFUSED = [
     *[(predict, {"prefix": text}, LETTERS.format(repr(text))) for text in ("", "1895!", "时间")],
     *[(predict, {"num_preds": n}, COUNT.format(repr(n))) for n in (-1, 2.5, True)],
     *[(predict, {"temperature": t}, TEMPERATURE.format(repr(t))) for t in (-0.5, math.nan, "1")],
+    (predict, {"prefix": None}, "The prefix must be a string, got None."),
+    (train, {"prefix": 3}, "The prefix must be a string, got 3."),
+    *[
+        (function, {"device": device}, NO_DEVICE.format(device))
+        for function in (train, predict, evaluate_perplexity)
+        for device in ("cuda:99", "gpu", 0.5)
+    ],
+    *[
+        (function, {"model": wrong}, NO_MODEL.format(name))
+        for function in (train, predict, evaluate_perplexity)
+        for wrong, name in NO_MODELS
+    ],
 ]
 
 
@@ -928,8 +953,11 @@ def test_what_is_refused_and_in_which_words(
     good = {"train_iter": train_iter, "num_epochs": 1, "lr": 1.0, "progress": False}
     if function is predict:
         good = {"prefix": "time", "num_preds": 3}
+    good |= {"model": model, "vocab": vocab}
+    if function is evaluate_perplexity:
+        good = {"model": model, "data_iter": train_iter}
     with pytest.raises(ValueError) as caught:  # noqa: PT011
-        function(**{"model": model, "vocab": vocab, **good, **arguments})
+        function(**{**good, **arguments})
     assert str(caught.value) == sentence
     assert same(before, model.parameters())
 
