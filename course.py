@@ -245,7 +245,8 @@ def read_stamp():
 
 def current_stamp(version, torch_index):
     """Return all that an installation depends on; if .venv's stamp differs, it is out of date."""
-    files = [(ROOT / name).read_text("utf-8") for name in ("pyproject.toml", "constraints.txt")]
+    names = "pyproject.toml", "constraints.txt", "jupyter_server_config.py"
+    files = [(ROOT / name).read_text("utf-8") for name in names]
     digest = hashlib.sha256("\0".join(files).encode()).hexdigest()
     return {"files": digest, "root": str(ROOT), "python": version, "torch_index": torch_index}
 

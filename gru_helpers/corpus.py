@@ -7,12 +7,13 @@ these works, the bundled story takes its place, after one notice.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import queue
 import re
+import sys
 import threading
-import time
 from pathlib import Path
 
 from ._files import write_whole
@@ -95,7 +96,8 @@ def fetch_book(
 
     It is looked for in ``folder`` (default ``data_dir()``), then in ``mirror`` (a folder, a URL, or
     those of the file itself; default: the environment variable ``GRU_DATA_MIRROR``), then
-    downloaded; only a whole file of the right SHA-1 is put into ``folder``.
+    downloaded into ``folder`` with pooch, which checks the SHA-1, shows progress and moves the file
+    into place only when it is whole.
 
     With ``try_again=False`` a download that has failed in this process is not waited for twice.
     Raises ``CorpusError`` where a copy is damaged and where none can be had.
@@ -123,7 +125,7 @@ def fetch_book(
 
 
 def _download(urls: tuple[str, ...], folder: Path) -> Path:
-    """Fetch the book into ``folder`` from the first of ``urls`` that has it."""
+    """Fetch the book into ``folder`` from the first of ``urls`` that has it, within 15 seconds."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK)
@@ -137,59 +139,53 @@ def _download(urls: tuple[str, ...], folder: Path) -> Path:
     _notify(
         f"Fetching {BOOK_NAME} ({BOOK_BYTES // 1000} kB; gives up after {ALL_SECONDS} seconds) ..."
     )
-    reasons = {}
-    end = time.monotonic() + ALL_SECONDS
-    for url in urls * (1 + RETRIES):
-        seconds = end - time.monotonic()
-        if seconds <= 0:
-            break
-        content = _get(url, seconds)
-        if isinstance(content, bytes):
-            try:
-                return write_whole(folder / BOOK_FILE, content)
-            except OSError as error:
-                raise CorpusError(str(error)) from None
-        reasons[url] = content
+    # The limits of a download hold for each connection and each read: a name that is not resolved,
+    # or a server that sends a byte now and then, takes longer. So a thread fetches, which is left
+    # to itself when time is up.
+    found: queue.SimpleQueue[Path | str] = queue.SimpleQueue()
+    threading.Thread(target=lambda: found.put(_fetch(urls, folder)), daemon=True).start()
+    try:
+        answer = found.get(timeout=ALL_SECONDS)
+    except queue.Empty:
+        answer = f"{', '.join(urls)}: no answer within {ALL_SECONDS} seconds"
+    if isinstance(answer, Path):
+        return answer
     _failed_downloads[urls] = (
-        f"{BOOK_NAME} could not be downloaded "
-        f"({'; '.join(f'{url}: {reason}' for url, reason in reasons.items())}). Connect to the "
-        f"internet once, or set {MIRROR_VARIABLE} to a folder or URL that holds {BOOK_FILE}."
+        f"{BOOK_NAME} could not be downloaded ({answer}). Connect to the internet once, or set "
+        f"{MIRROR_VARIABLE} to a folder or URL that holds {BOOK_FILE}."
     )
     raise CorpusError(_failed_downloads[urls])
 
 
-def _get(url: str, seconds: float) -> bytes | str:
-    """The book from ``url``, or, after ``seconds`` at most, why it cannot be had.
-
-    The limits of ``requests`` hold for each connection and each read: a name that is not resolved,
-    or a server that sends a byte now and then, would take longer. So a thread asks, which is left
-    to itself when time is up.
-    """
+def _fetch(urls: tuple[str, ...], folder: Path) -> Path | str:
+    """The book, put into ``folder`` by pooch, or why it cannot be had from any of ``urls``."""
+    import pooch
     import requests
 
-    answers: queue.SimpleQueue[bytes | str] = queue.SimpleQueue()
-
-    def ask() -> None:
-        content = b""
+    pooch.get_logger().setLevel("ERROR")
+    downloader = pooch.HTTPDownloader(
+        progressbar=sys.stderr.isatty(), timeout=(CONNECT_SECONDS, READ_SECONDS)
+    )
+    reasons = []
+    for url in urls:
         try:
-            limits = CONNECT_SECONDS, READ_SECONDS
-            with requests.get(url, timeout=limits, stream=True) as response:
-                if response.status_code != requests.codes.ok:
-                    return answers.put(f"HTTP error {response.status_code}")
-                for chunk in response.iter_content(4096):
-                    content += chunk
-                    if len(content) > BOOK_BYTES:
-                        break
-            right = hashlib.sha1(content).hexdigest() == BOOK_SHA1
-            answers.put(content if right else "its SHA-1 hash is not that of the book")
-        except Exception as error:  # of requests, or of what it is built on
-            answers.put(type(error).__name__)
-
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        return answers.get(timeout=seconds)
-    except queue.Empty:
-        return f"no answer within {ALL_SECONDS} seconds"
+            registry = pooch.create(
+                path=folder,
+                base_url="",
+                registry={BOOK_FILE: f"sha1:{BOOK_SHA1}"},
+                urls={BOOK_FILE: url},
+                retry_if_failed=RETRIES,
+            )
+            path = Path(registry.fetch(BOOK_FILE, downloader=downloader))
+            with contextlib.suppress(OSError):
+                write_whole(path, path.read_bytes())  # pooch lets nobody else read it
+            return path
+        except requests.exceptions.RequestException as error:
+            number = "" if error.response is None else f" {error.response.status_code}"
+            reasons.append(f"{url}: {type(error).__name__}{number}")
+        except Exception as error:  # of the disk, or of what requests is built on
+            reasons.append(f"{url}: {error or type(error).__name__}")
+    return "; ".join(reasons)
 
 
 def _notify(sentence: str) -> None:

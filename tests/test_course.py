@@ -60,7 +60,7 @@ def course(tmp_path, monkeypatch):
     root = tmp_path / "Jürgen's course"
     (root / "notebooks" / "solutions").mkdir(parents=True)
     (root / "tests").mkdir()
-    for name in ("course.py", "pyproject.toml", "constraints.txt"):
+    for name in ("course.py", "pyproject.toml", "constraints.txt", "jupyter_server_config.py"):
         shutil.copy(SOURCE / name, root)
     for name in ("GRU_TORCH_INDEX", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
