@@ -115,6 +115,25 @@ def test_an_animated_image_is_no_part_of_the_background():
     assert pixels(canvas.png())[50, 50].tolist() == [255, 255, 255]
 
 
+def test_what_is_still_is_drawn_again_for_another_key_only():
+    """It lies below the rest, and a background drawn anew is no reason to forget it."""
+    canvas = Canvas(100, 100)
+    axes = canvas.axes(10, 10, 80, 80, xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
+    line = canvas.animate(axes.plot([0, 1], [0.5, 0.5], color=CLAMPED, lw=6)[0], still=True)
+    dot = canvas.animate(axes.plot([0.5], [0.5], "o", color="white", ms=4)[0])
+    first = canvas.png(key="middle")
+    assert pixels(first)[50, 50].min() > 200, "the dot lies above the line"
+    line.set_ydata([0.9, 0.9])
+    assert canvas.png(key="middle") == first, "kept"
+    dot.set_xdata([0.2])
+    moved = canvas.png(key="middle")
+    assert purple(moved, 48, 48, 52, 52) == 16, "what is not still moves"
+    high = canvas.png(key="high")
+    assert purple(high, 48, 48, 52, 52) == 0
+    canvas.invalidate_background()
+    assert canvas.png(key="high") == canvas.png() == high
+
+
 def test_bars_and_their_numbers():
     """The likeliest by either come first; what is held is purple; small numbers are left out."""
     canvas = Canvas(300, 300)

@@ -14,7 +14,7 @@ import itertools
 import math
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,8 +90,10 @@ class Canvas:
         self.figure = Figure(figsize=(inches(width), inches(height)), dpi=DPI, facecolor="white")
         self._agg = FigureCanvasAgg(self.figure)
         self._animated: list[Any] = []
+        self._still: list[Any] = []
         self._labels: list[Label] = []
         self._background: Any = None
+        self._still_region: tuple[Hashable, Any] = (None, None)
 
     def axes(self, left: float, bottom: float, width: float, height: float, **style: Any) -> Any:
         """Axes at a place given in pixels."""
@@ -102,9 +104,13 @@ class Canvas:
             axes.spines[side].set_visible(False)
         return axes
 
-    def animate(self, artist: Any) -> Any:
-        """Draw ``artist`` in every picture, above the background; returns it."""
-        self._animated.append(artist)
+    def animate(self, artist: Any, still: bool = False) -> Any:
+        """Draw ``artist`` in every picture, above the background; returns it.
+
+        What is ``still`` lies below the rest, and is drawn again only for another ``key`` of
+        ``png``.
+        """
+        (self._still if still else self._animated).append(artist)
         return artist
 
     def label(self, x: float, y: float, *args: Any, **style: Any) -> Label:
@@ -121,13 +127,21 @@ class Canvas:
         """Have the background drawn anew, because axes or ticks have changed."""
         self._background = None
 
-    def png(self) -> bytes:
-        """The picture as it is now, as PNG."""
+    def png(self, key: Hashable = None) -> bytes:
+        """The picture as it is now, as PNG; ``key`` stands for what the still artists show."""
         from PIL import Image, ImageDraw
 
         if self._background is None:
             self._background = self._draw_background()
-        self._agg.restore_region(self._background)
+            self._still_region = (None, None)
+        drawn, region = self._still_region
+        if key is None or key != drawn:
+            self._agg.restore_region(self._background)
+            for artist in self._still:
+                self.figure.draw_artist(artist)
+            region = self._agg.copy_from_bbox(self.figure.bbox)
+            self._still_region = key, region
+        self._agg.restore_region(region)
         for artist in self._animated:
             self.figure.draw_artist(artist)
         image = Image.frombytes("RGB", self.size, self._agg.buffer_rgba(), "raw", "RGBX")
@@ -143,7 +157,7 @@ class Canvas:
 
         They are hidden, since before 3.11 matplotlib drew images whatever ``set_animated`` said.
         """
-        visible = [artist for artist in self._animated if artist.get_visible()]
+        visible = [artist for artist in (*self._still, *self._animated) if artist.get_visible()]
         for artist in visible:
             artist.set_visible(False)
         self._agg.draw()

@@ -193,7 +193,7 @@ class GateCanvas(Canvas):
         """All units over a page of the text, and the scale of the colours."""
         self.heat = self.axes(LEFT, 252, WIDTH, 202, yticks=[])
         image = self.heat.imshow([[0.0]], aspect="auto", interpolation="nearest", zorder=0)
-        self.image = self.animate(image)
+        self.image = self.animate(image, still=True)
         self.scale = self.figure.colorbar(image, cax=self.axes(LEFT + WIDTH + 6, 252, 10, 202))
         self.scale.outline.set_visible(False)
         self.title = self.label(LEFT, 467)
@@ -277,7 +277,7 @@ class GateCanvas(Canvas):
         for label, text in zip(self.continuations, continuations, strict=True):
             label.x, label.text = start, text.replace(" ", "_")
         alt = gate_alt(trace, view, vocab, continuations)
-        return Picture(self.figure, alt, self.png())
+        return Picture(self.figure, alt, self.png(key=(trace, gate, order, first)))
 
     def _show_page(self, text: str, first: int, gate: str, num_units: int) -> None:
         """The axes for these steps, this gate and all units, unless they are there already."""
