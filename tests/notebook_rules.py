@@ -167,12 +167,11 @@ def has_alternative_texts(notebook):
         yield f"an image without alternative text: {match[0]}"
 
 
-def has_pictures_of_widgets(notebook):
-    """A widget's output holds a picture too, for readers without a kernel."""
+def has_no_widgets(notebook):
+    """Without its kernel a widget shows an error: its picture is saved, or its last words."""
     for cell, output in notebook.outputs:
-        data = output.get("data", {})
-        if WIDGET in data and "image/png" not in data:
-            yield f"{where(notebook, cell)} shows a widget without a picture"
+        if WIDGET in output.get("data", {}):
+            yield f"{where(notebook, cell)} shows a widget: `run --write` saves its picture"
 
 
 def has_short_cells(notebook):
@@ -428,7 +427,7 @@ ANY_NOTEBOOK = [
     has_small_outputs,
     has_no_remote_images,
     has_alternative_texts,
-    has_pictures_of_widgets,
+    has_no_widgets,
     has_short_cells,
     has_short_texts,
     has_known_tags,

@@ -139,7 +139,7 @@ REPORTED = {
     rules.has_small_outputs: ["cell 2 ('p') has 100 kB"],
     rules.has_no_remote_images: ["//b/c.png", "//d/e.png", "//c/d"],
     rules.has_alternative_texts: ["'figure'", "![](05"],
-    rules.has_pictures_of_widgets: ["'bar'"],
+    rules.has_no_widgets: ["'bar'"],
     rules.has_short_cells: ["31 lines", "3 of 15 cells"],
     rules.has_short_texts: ["1 of 4 texts"],
     rules.has_known_tags: ["NBVAL_IGNORE_OUTPUT"],

@@ -1,7 +1,9 @@
 """run_notebooks: what it executes, what it writes, and what it says of a failure."""
 
+import json
 import os
 import re
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -78,6 +80,43 @@ def test_write_replaces_what_did_not_fail_and_clears_metadata(notebooks, monkeyp
     assert sorted(made.metadata) == ["kernelspec", "language_info"]
     assert bad.read_bytes() == before
     assert "02_bad: cell [2] stopped with CellTimeoutError" in capsys.readouterr().err
+
+
+def shown(**data):
+    """An output with these kinds of data, ``_`` for ``/``."""
+    data = {kind.replace("_", "/"): content for kind, content in data.items()}
+    return new_output("display_data", data=data)
+
+
+def test_a_widget_with_a_picture_is_saved_as_the_picture():
+    """By ``course.py run`` and by JupyterLab alike: without its kernel it would be an error."""
+    widget = {run_notebooks.WIDGET_VIEW: {"model_id": "1"}}
+    cells = [
+        new_markdown_cell("A lesson."),
+        new_code_cell("1", outputs=[shown(image_png="iVBO", text_plain="a slider", **widget)]),
+        new_code_cell("2", outputs=[shown(text_plain="a slider", **widget)]),
+        new_code_cell("3", outputs=[new_output("stream", text="3"), shown(image_png="iVBO")]),
+    ]
+    notebook = new_notebook(cells=cells)
+    run_notebooks.clear_what_differs(notebook)
+    kinds = [[sorted(output.get("data", ())) for output in cell.outputs] for cell in cells[1:]]
+    assert kinds == [
+        [["image/png", "text/plain"]],
+        [[run_notebooks.WIDGET_VIEW, "text/plain"]],
+        [[], ["image/png"]],
+    ]
+
+    config = SimpleNamespace(ContentsManager=SimpleNamespace())
+    path = run_notebooks.ROOT / "jupyter_server_config.py"
+    exec(path.read_text(encoding="utf-8"), {"c": config})
+    save = config.ContentsManager.pre_save_hook
+    cells[1].outputs[0].data |= widget
+    content = json.loads(nbformat.writes(notebook))
+    save(model={"type": "notebook", "content": content}, path="a.ipynb", contents_manager=None)
+    cells[1].outputs[0].data.pop(run_notebooks.WIDGET_VIEW)
+    assert content == json.loads(nbformat.writes(notebook))
+    for other in ({"type": "file", "content": "x"}, {"type": "notebook", "content": None}):
+        save(model=other, path="a", contents_manager=None)
 
 
 @pytest.mark.parametrize(

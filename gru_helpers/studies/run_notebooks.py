@@ -18,6 +18,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 RESULTS = ROOT / "build" / "notebooks"
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
@@ -29,11 +30,17 @@ def find_notebook(name: str) -> Path:
     raise argparse.ArgumentTypeError(f"there is no notebook {name}")
 
 
-def clear_metadata(notebook: nbformat.NotebookNode) -> None:
-    """Remove the metadata that differs from run to run and from machine to machine."""
+def clear_what_differs(notebook: nbformat.NotebookNode) -> None:
+    """Remove what differs from run to run and from machine to machine.
+
+    That is metadata, and a widget that has a picture, as ``jupyter_server_config.py`` does it too.
+    """
     notebook.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     for cell in notebook.cells:
         cell.metadata = {key: cell.metadata[key] for key in ("tags",) if key in cell.metadata}
+        for output in cell.get("outputs", ()):
+            if "image/png" in output.get("data", ()):
+                output.data.pop(WIDGET_VIEW, None)
 
 
 def execute(notebook: nbformat.NotebookNode, path: Path, timeout: int) -> str:
@@ -70,7 +77,7 @@ def run_notebook(path: Path, timeout: int, write: bool) -> str:
     """
     notebook = nbformat.read(path, as_version=4)
     failure = execute(notebook, path, timeout)
-    clear_metadata(notebook)
+    clear_what_differs(notebook)
     target = RESULTS / (path.relative_to(NOTEBOOKS) if NOTEBOOKS in path.parents else path.name)
     target.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, target)
