@@ -1,20 +1,46 @@
-"""What JupyterLab does when it saves a notebook; installed with the package, where it is found.
+"""How JupyterLab opens and saves notebooks; installed with the package, where Jupyter finds it."""
 
-An explorer is saved as a living widget and as a picture. Without its kernel the widget is dead, and
-JupyterLab would then show an error instead of the picture, so the widget is not saved.
-"""
+from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
-def drop_widgets_with_a_picture(model, **kwargs):
-    """Drop, from the notebook that is about to be saved, each widget that has a picture."""
+class NotebookFiles(AsyncLargeFileManager):
+    """Notebooks name Python without its version, which differs from one computer to the next.
+
+    JupyterLab adds the version when it opens one, which then counts as changed. So it is told at
+    once, and it is not saved.
+    """
+
+    async def get(self, path, content=True, **options):
+        """Read a file, and note in a notebook for Python what its kernel will say."""
+        model = await super().get(path, content, **options)
+        if content and model["type"] == "notebook" and _is_for_python(model["content"]):
+            from ipykernel.ipkernel import IPythonKernel
+
+            model["content"]["metadata"]["language_info"] = dict(IPythonKernel.language_info)
+        return model
+
+
+def prepare_to_save(model, **kwargs):
+    """Leave out the version of Python, and each widget that has a picture.
+
+    An explorer is displayed as a living widget and as a picture. Without its kernel the widget is
+    dead, and JupyterLab would show an error instead of the picture.
+    """
     if model["type"] != "notebook" or not model.get("content"):
         return
+    if _is_for_python(model["content"]):
+        model["content"]["metadata"]["language_info"] = {"name": "python"}
     for cell in model["content"]["cells"]:
         for output in cell.get("outputs", ()):
             if "image/png" in output.get("data", ()):
                 output["data"].pop(WIDGET_VIEW, None)
 
 
-c.ContentsManager.pre_save_hook = drop_widgets_with_a_picture  # noqa: F821
+def _is_for_python(content):
+    return content["metadata"].get("language_info", {}).get("name") == "python"
+
+
+c.ServerApp.contents_manager_class = NotebookFiles  # noqa: F821
+c.ContentsManager.pre_save_hook = prepare_to_save  # noqa: F821

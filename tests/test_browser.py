@@ -86,7 +86,8 @@ def notebook_of(sources):
     cell = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
     cells = [cell | {"id": f"c{i}", "source": text.strip()} for i, text in enumerate(sources)]
     kernel = {"name": "python3", "display_name": "Python 3"}
-    head = {"metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    head = {"metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     return json.dumps(head | {"cells": cells})
 
 
@@ -155,6 +156,13 @@ RUN_ALL = """async () => {
     await widget.sessionContext.ready;
     await window.jupyterapp.commands.execute('notebook:run-all-cells');
 }"""
+
+
+KERNEL_READY = f"""async () => {{
+    await {CURRENT}.sessionContext.ready;
+    await {CURRENT}.sessionContext.session.kernel.info;
+    await new Promise(done => requestAnimationFrame(done));
+}}"""
 
 
 def open_page(browser, server, name, script=""):
@@ -651,6 +659,7 @@ def test_an_explorer_without_its_kernel_says_how_to_wake_it(browser, server):
     page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
     page.wait_for_function(f"() => !{CURRENT}.context.model.dirty")
     page.evaluate(f"{CURRENT}.sessionContext.shutdown()")
+    page.wait_for_timeout(1000)  # what moves just after an answer is not seen to be unanswered
     explorer.slider("input x").focus()
     page.keyboard.press("ArrowRight")
     asleep.wait_for(timeout=20_000)
@@ -665,6 +674,10 @@ def test_an_explorer_without_its_kernel_says_how_to_wake_it(browser, server):
     assert page.evaluate(f"() => [...{CURRENT}.content.model.cells].every(cell => cell.trusted)")
     assert image_bytes(saved) == OneUnitExplorer()._repr_mimebundle_()[0]["image/png"]
     page.screenshot(path=SHOTS / "01_opened_again.png")
+    page.evaluate(KERNEL_READY)
+    assert not page.evaluate(f"{CURRENT}.context.model.dirty"), "opening it is no change"
+    language = page.evaluate(f"{CURRENT}.context.model.getMetadata('language_info')")
+    assert "version" in language, "what JupyterLab would otherwise have added"
     page.evaluate(RUN_ALL)
     explorer = Explorer(page, 0)
     assert (
