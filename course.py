@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "course-stamp.json"  # written when an installation is complete
-OLD = ".before-update"  # ends the name under which a complete .venv waits while a new one is made
+OLD = ".before-update"  # ends the name under which a .venv that works waits while a new one is made
 LOCK = ROOT / ".venv.lock"  # held by the process that changes .venv
 NOTEBOOKS, FRESH = ROOT / "notebooks", ROOT / "class"
 # Prints what JupyterLab writes into a notebook that it opens, which then counts as unsaved.
@@ -309,7 +309,7 @@ def update(torch_index):
 
 @contextlib.contextmanager
 def new_venv():
-    """Create a new, empty .venv; if the block fails, one that was complete comes back."""
+    """Create a new, empty .venv; if the block fails, one that worked comes back."""
     place = Path(os.path.realpath(VENV))  # .venv may be a link to another disk
     old = place.with_name(place.name + OLD)
     if os.path.lexists(VENV) and not place.is_dir():
@@ -322,7 +322,7 @@ def new_venv():
             "This Python cannot create virtual environments. On Debian and Ubuntu the package "
             f"python3-venv is missing: sudo apt install python{dotted(sys.version_info)}-venv"
         )
-    if read_stamp():
+    if read_stamp() or (venv_python_version() and not import_error()):
         shutil.rmtree(old, ignore_errors=True)
         place.rename(old)
         place.mkdir()

@@ -425,6 +425,23 @@ def test_interrupted_update_leaves_no_stamp(course, installer, monkeypatch):
     assert course.read_stamp() == {}
 
 
+def test_after_an_interrupted_update_what_works_is_kept_until_there_is_another(course, installer):
+    """Without a network the next start cannot make a new .venv, and puts the old one back."""
+    course.setup()
+    course.STAMP.unlink()  # as an interrupted update leaves it
+    package = course.VENV / "package"
+    package.touch()
+    installer.error = "No connection"
+    with pytest.raises(course.CourseError):
+        course.setup()
+    assert package.exists()
+    assert course.read_stamp() == {}
+    installer.error = None
+    course.setup()
+    assert not package.exists()
+    assert course.read_stamp()
+
+
 @pytest.mark.parametrize(
     "line", [["--torch-index", INDEX, "setup"], ["setup", f"--torch-index={INDEX}"], ["setup"]]
 )
