@@ -327,12 +327,13 @@ def new_venv():
         place.rename(old)
         place.mkdir()
     try:
-        run_with_progress([sys.executable, "-m", "venv", "--clear", VENV])
+        run_with_progress([sys.executable, "-m", "venv", "--clear", place])  # a link is refused
         yield
-    except BaseException:
+    except BaseException as error:
         if old.exists():
             shutil.rmtree(place)
             old.rename(place)
+            error.usable = not import_error()
         raise
     shutil.rmtree(old, ignore_errors=True)
 
@@ -354,7 +355,7 @@ def install(torch_index, old_stamp):
     try:
         for step in steps:
             run_with_progress(step)
-    except CourseError as error:
+    except BaseException as error:  # Ctrl-C too
         if old_stamp and not import_error():
             STAMP.write_text(json.dumps(old_stamp), "utf-8")
             error.usable = True
@@ -573,6 +574,7 @@ def create_parser():
 
 def main(argv):
     """Do what the command line asks and return the exit code."""
+    sys.stdout.reconfigure(errors="replace")  # a folder may have letters that a terminal lacks
     try:
         check_python(sys.version_info)
         parser = create_parser()

@@ -82,6 +82,7 @@ def installer(course, monkeypatch):
         command = [str(part) for part in command]
         state.steps.append(command)
         if "venv" in command:
+            assert not Path(command[-1]).is_symlink(), "as venv itself refuses it"
             for path in course.VENV.glob("*"):  # .venv itself may be a link
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             course.PYTHON.parent.mkdir(parents=True)
@@ -414,13 +415,17 @@ def test_failed_update_keeps_the_lab_open_and_stays_out_of_date(
     assert installer.steps
 
 
-def test_interrupted_update_leaves_no_stamp(course, installer, monkeypatch):
+def test_an_interrupted_update_is_repeated_and_what_works_goes_on(course, installer, monkeypatch):
     def interrupt(command):
         raise KeyboardInterrupt
 
     course.setup()
     append(course.ROOT / "constraints.txt")
     monkeypatch.setattr(course, "run_with_progress", interrupt)
+    before = course.read_stamp()
+    assert course.main(["lab"]) == 130
+    assert course.read_stamp() == before, "out of date, and so repeated"
+    installer.import_error = "ModuleNotFoundError: torch"
     assert course.main(["lab"]) == 130
     assert course.read_stamp() == {}
 
@@ -432,8 +437,9 @@ def test_after_an_interrupted_update_what_works_is_kept_until_there_is_another(c
     package = course.VENV / "package"
     package.touch()
     installer.error = "No connection"
-    with pytest.raises(course.CourseError):
+    with pytest.raises(course.CourseError) as error:
         course.setup()
+    assert error.value.usable, "so `lab` goes on with it"
     assert package.exists()
     assert course.read_stamp() == {}
     installer.error = None
