@@ -21,14 +21,19 @@ class NotebookFiles(AsyncLargeFileManager):
             model["content"]["metadata"]["language_info"] = dict(IPythonKernel.language_info)
         return model
 
+    async def save(self, model, path=""):
+        """Write a file, a notebook without what differs or has no kernel."""
+        prepare_to_save(model)
+        return await super().save(model, path)
 
-def prepare_to_save(model, **kwargs):
+
+def prepare_to_save(model):
     """Leave out the version of Python, and each widget that has a picture.
 
     An explorer is displayed as a living widget and as a picture. Without its kernel the widget is
     dead, and JupyterLab would show an error instead of the picture.
     """
-    if model["type"] != "notebook" or not model.get("content"):
+    if model.get("type") != "notebook" or not model.get("content"):
         return
     if _is_for_python(model["content"]):
         model["content"]["metadata"]["language_info"] = {"name": "python"}
@@ -43,4 +48,3 @@ def _is_for_python(content):
 
 
 c.ServerApp.contents_manager_class = NotebookFiles  # noqa: F821
-c.ContentsManager.pre_save_hook = prepare_to_save  # noqa: F821

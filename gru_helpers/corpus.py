@@ -7,12 +7,12 @@ these works, the bundled story takes its place, after one notice.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import queue
 import re
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -96,8 +96,8 @@ def fetch_book(
 
     It is looked for in ``folder`` (default ``data_dir()``), then in ``mirror`` (a folder, a URL, or
     those of the file itself; default: the environment variable ``GRU_DATA_MIRROR``), then
-    downloaded into ``folder`` with pooch, which checks the SHA-1, shows progress and moves the file
-    into place only when it is whole.
+    downloaded with pooch, which checks the SHA-1 and shows progress; only a whole book is put into
+    ``folder``.
 
     With ``try_again=False`` a download that has failed in this process is not waited for twice.
     Raises ``CorpusError`` where a copy is damaged and where none can be had.
@@ -141,15 +141,18 @@ def _download(urls: tuple[str, ...], folder: Path) -> Path:
     )
     # The limits of a download hold for each connection and each read: a name that is not resolved,
     # or a server that sends a byte now and then, takes longer. So a thread fetches, which is left
-    # to itself when time is up.
-    found: queue.SimpleQueue[Path | str] = queue.SimpleQueue()
-    threading.Thread(target=lambda: found.put(_fetch(urls, folder)), daemon=True).start()
+    # to itself when time is up; what it finds then is not used, so that no text changes later.
+    found: queue.SimpleQueue[bytes | str] = queue.SimpleQueue()
+    threading.Thread(target=lambda: found.put(_fetch(urls)), daemon=True).start()
     try:
         answer = found.get(timeout=ALL_SECONDS)
     except queue.Empty:
         answer = f"{', '.join(urls)}: no answer within {ALL_SECONDS} seconds"
-    if isinstance(answer, Path):
-        return answer
+    if isinstance(answer, bytes):
+        try:
+            return write_whole(folder / BOOK_FILE, answer)
+        except OSError as error:
+            raise CorpusError(str(error)) from None
     _failed_downloads[urls] = (
         f"{BOOK_NAME} could not be downloaded ({answer}). Connect to the internet once, or set "
         f"{MIRROR_VARIABLE} to a folder or URL that holds {BOOK_FILE}."
@@ -157,8 +160,8 @@ def _download(urls: tuple[str, ...], folder: Path) -> Path:
     raise CorpusError(_failed_downloads[urls])
 
 
-def _fetch(urls: tuple[str, ...], folder: Path) -> Path | str:
-    """The book, put into ``folder`` by pooch, or why it cannot be had from any of ``urls``."""
+def _fetch(urls: tuple[str, ...]) -> bytes | str:
+    """The book, fetched and checked by pooch, or why it cannot be had from any of ``urls``."""
     import pooch
     import requests
 
@@ -169,17 +172,15 @@ def _fetch(urls: tuple[str, ...], folder: Path) -> Path | str:
     reasons = []
     for url in urls:
         try:
-            registry = pooch.create(
-                path=folder,
-                base_url="",
-                registry={BOOK_FILE: f"sha1:{BOOK_SHA1}"},
-                urls={BOOK_FILE: url},
-                retry_if_failed=RETRIES,
-            )
-            path = Path(registry.fetch(BOOK_FILE, downloader=downloader))
-            with contextlib.suppress(OSError):
-                write_whole(path, path.read_bytes())  # pooch lets nobody else read it
-            return path
+            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
+                registry = pooch.create(
+                    path=place,
+                    base_url="",
+                    registry={BOOK_FILE: f"sha1:{BOOK_SHA1}"},
+                    urls={BOOK_FILE: url},
+                    retry_if_failed=RETRIES,
+                )
+                return Path(registry.fetch(BOOK_FILE, downloader=downloader)).read_bytes()
         except requests.exceptions.RequestException as error:
             number = "" if error.response is None else f" {error.response.status_code}"
             reasons.append(f"{url}: {type(error).__name__}{number}")

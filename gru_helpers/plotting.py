@@ -193,6 +193,11 @@ def _round_below(low: float, high: float) -> float:
 REDRAW_SECONDS, LONGEST_WAIT, REDRAW_SHARE = 0.5, 2.0, 0.05
 
 
+def perplexity_in_words(value: float) -> str:
+    """As the bar and a ``History`` show it; one that is out of hand in three digits."""
+    return f"perplexity {value:.2f}" if value < 1e6 else f"perplexity {value:.3g}"
+
+
 class TrainingView:
     """The progress bar and the live curve of one training run, whose ``History`` grows."""
 
@@ -220,7 +225,9 @@ class TrainingView:
     def update(self) -> None:
         """Advance the bar; redraw the curve if the last drawing is old enough."""
         if self.bar is not None:
-            self.bar.set_postfix_str(f"perplexity {self.history.perplexity[-1]:.2f}", refresh=False)
+            self.bar.set_postfix_str(
+                perplexity_in_words(self.history.perplexity[-1]), refresh=False
+            )
             self.bar.update(1)
         started = time.monotonic()
         if self.picture is not None and started > self.next_drawing:
@@ -233,7 +240,7 @@ class TrainingView:
         """Show the last state of both; of a bar in a notebook, where it would vanish, as text."""
         if self.bar is not None:
             if self.history.perplexity:
-                self.bar.set_postfix_str(f"perplexity {self.history.perplexity[-1]:.2f}")
+                self.bar.set_postfix_str(perplexity_in_words(self.history.perplexity[-1]))
             self.bar.update(self.history.epochs - self.bar.n)
             last_state = str(self.bar)
             self.bar.close()

@@ -29,7 +29,7 @@ from ._files import write_whole
 from ._validate import check_count, check_model, check_temperature, check_training, check_vocab
 from .dataset import Minibatch, Vocab, encode_text
 from .models import State
-from .plotting import TrainingView, plot_history
+from .plotting import TrainingView, perplexity_in_words, plot_history
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -139,7 +139,7 @@ class History:
             return f"History: no epoch finished; {self.stop_reason or 'not started'}"
         heldout = f", held-out {self.heldout[-1][1]:.2f}" if self.heldout else ""
         return (
-            f"History: {self.epochs} epochs, perplexity {self.perplexity[-1]:.2f}{heldout}; "
+            f"History: {self.epochs} epochs, {perplexity_in_words(self.perplexity[-1])}{heldout}; "
             f"{self.stop_reason or 'running'}"
         )
 
@@ -232,7 +232,8 @@ def predict(
     The prefix is normalised as the corpus is. ``temperature`` 0 takes the likeliest character
     each time (greedy); above 0 characters are drawn from softmax(logits / temperature), with
     ``seed`` from a generator of their own. Raises ``ValueError`` for a prefix without letters,
-    for characters that the vocabulary lacks, and for a negative ``num_preds`` or ``temperature``.
+    for characters that the vocabulary lacks, for a negative ``num_preds`` or ``temperature``, and
+    for a model whose training went wrong.
     """
     check_model(model, device)
     device = device or _device_of(model)
@@ -247,6 +248,11 @@ def predict(
             _, state = model(torch.tensor([[idx]], device=device), state)
         for _ in range(num_preds):
             logits, state = model(torch.tensor([[ids[-1]]], device=device), state)
+            if not bool((logits < math.inf).all()):  # not a number is not less, either
+                raise ValueError(
+                    "The model's scores are not finite numbers: its training went wrong, so load "
+                    "or train another."
+                )
             if temperature == 0:
                 ids.append(int(logits[0].argmax()))
             else:

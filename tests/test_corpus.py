@@ -255,13 +255,43 @@ class TestFetchBook:
         assert path.stat().st_mode == other.stat().st_mode
 
     def test_a_full_disk_leaves_nothing_behind(self, empty_folder, monkeypatch):
-        def full(downloader, url, output_file, registry):
-            Path(output_file).write_bytes(BOOK[:10])
+        def full(path, content):
+            path.touch()
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr(pooch.HTTPDownloader, "__call__", full)
-        with pytest.raises(CorpusError, match=r"No space left on device\)\. Connect"):
-            fetch_book(empty_folder, mirror="http://a")
+        monkeypatch.setattr(Path, "write_bytes", full)
+        with server((200, BOOK)) as (url, _), pytest.raises(CorpusError) as caught:
+            fetch_book(empty_folder, mirror=url)
+        assert str(caught.value) == (
+            f"{empty_folder / BOOK_FILE} could not be written (No space left on device): make room "
+            "on the disk, or choose a place where you may write."
+        )
+        assert list(empty_folder.iterdir()) == []
+
+    def test_a_book_that_comes_too_late_changes_no_text(self, empty_folder, monkeypatch):
+        """The lesson has gone on with the bundled story, and stays with it."""
+        over, done = threading.Event(), threading.Event()
+        fetch_file, fetch = pooch.HTTPDownloader.__call__, corpus._fetch
+
+        def slow(*args):
+            over.wait()
+            fetch_file(*args)
+
+        def fetch_and_tell(urls):
+            try:
+                return fetch(urls)
+            finally:
+                done.set()
+
+        monkeypatch.setattr(pooch.HTTPDownloader, "__call__", slow)
+        monkeypatch.setattr(corpus, "_fetch", fetch_and_tell)
+        monkeypatch.setattr(corpus, "ALL_SECONDS", 0.01)
+        with server((200, BOOK)) as (url, asked):
+            with pytest.raises(CorpusError, match="no answer within"):
+                fetch_book(empty_folder, mirror=url)
+            over.set()
+            assert done.wait(20)
+            assert asked
         assert list(empty_folder.iterdir()) == []
 
     def test_a_mirror_may_name_the_file_itself(self, tmp_path, empty_folder):

@@ -2,6 +2,7 @@
 
 import math
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import nbformat
 import numpy as np
@@ -294,10 +295,15 @@ def test_training_ends_with_the_whole_curve_on_the_screen(screen, vocab, monkeyp
 
 
 def execute(*sources):
-    """What these cells leave in a notebook: the outputs of each."""
+    """What these cells leave in a notebook: the outputs of each.
+
+    In a thread, which has an event loop of its own: another test interrupts that of this one.
+    """
     notebook = nbformat.v4.new_notebook()
     notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
-    NotebookClient(notebook, kernel_name="python3", allow_errors=True).execute()
+    client = NotebookClient(notebook, kernel_name="python3", allow_errors=True)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(client.execute).result()
     return [cell.outputs for cell in notebook.cells]
 
 

@@ -106,18 +106,17 @@ def test_a_widget_with_a_picture_is_saved_as_the_picture():
         [[], ["image/png"]],
     ]
 
-    config = SimpleNamespace(ContentsManager=SimpleNamespace(), ServerApp=SimpleNamespace())
+    config = {"c": SimpleNamespace(ServerApp=SimpleNamespace()), "__name__": "config"}
     path = run_notebooks.ROOT / "jupyter_server_config.py"
-    exec(path.read_text(encoding="utf-8"), {"c": config, "__name__": "config"})
-    save = config.ContentsManager.pre_save_hook
+    exec(path.read_text(encoding="utf-8"), config)
     cells[1].outputs[0].data |= widget
     content = json.loads(nbformat.writes(notebook))
     content["metadata"]["language_info"] |= {"version": "3.12.1"}
-    save(model={"type": "notebook", "content": content}, path="a.ipynb", contents_manager=None)
+    config["prepare_to_save"]({"type": "notebook", "content": content})
     cells[1].outputs[0].data.pop(run_notebooks.WIDGET_VIEW)
     assert content == json.loads(nbformat.writes(notebook))
-    for other in ({"type": "file", "content": "x"}, {"type": "notebook", "content": None}):
-        save(model=other, path="a", contents_manager=None)
+    for other in ({"type": "file", "content": "x"}, {"type": "notebook", "content": None}, {}):
+        config["prepare_to_save"](other)
 
 
 @pytest.mark.parametrize(

@@ -967,3 +967,17 @@ def test_an_optimizer_made_before_the_params_were_assigned_is_refused(scratch, q
     scratch.params = [p.detach().clone().requires_grad_(True) for p in scratch.params]
     with pytest.raises(ValueError, match="after they were last assigned"):
         quiet(scratch, optimizer=optimizer)
+
+
+@pytest.mark.parametrize("temperature", [0, 1])
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_a_model_whose_training_went_wrong_writes_nothing(scratch, vocab, temperature, number):
+    with torch.no_grad():
+        scratch.params[-1][3] = number
+    with pytest.raises(ValueError, match="scores are not finite numbers: its training went wrong"):
+        predict("time", 3, scratch, vocab, temperature=temperature)
+
+
+def test_a_perplexity_that_is_out_of_hand_takes_little_room():
+    assert "perplexity 9.13e+14;" in repr(History(perplexity=[913226475638236.12]))
+    assert "perplexity 999999.00;" in repr(History(perplexity=[999999.0]))
