@@ -358,20 +358,21 @@ def plot_gate_histograms(gates: Mapping[str, Tensor], title: str = "") -> Figure
     """Histograms of gate values between 0 and 1, one panel for each name.
 
     ``gates`` maps a name to a tensor of any shape; the share in the saturated ends (below 0.1 and
-    above 0.9, shaded) is written into each panel.
+    above 0.9, shaded) is written into each panel. All panels have the same scale, and one half is
+    the middle of a bin.
     """
     figure = new_figure(8.5, 2.9)
-    panels = figure.subplots(1, len(gates), sharex=True, squeeze=False)[0]
+    panels = figure.subplots(1, len(gates), sharex=True, sharey=True, squeeze=False)[0]
     for (name, values), axes in zip(gates.items(), panels, strict=True):
         values = values.detach().flatten().cpu()
-        axes.hist(values.numpy(), bins=50, range=(0, 1), color=BLUE)
+        share = [100 / len(values)] * len(values)  # of each value, in percent
+        axes.hist(values.numpy(), bins=25, range=(0, 1), weights=share, color=BLUE)
         saturated = ((values < 0.1) | (values > 0.9)).float().mean().item()
         axes.axvspan(0, 0.1, color=ORANGE, alpha=0.25, lw=0)
         axes.axvspan(0.9, 1, color=ORANGE, alpha=0.25, lw=0)
         _style(axes, "gate value", "", f"{name}\n{saturated:.0%} saturated")
-        axes.set_yticks([])
         axes.set_xticks([0, 0.5, 1])
-    panels[0].set_ylabel("count", fontsize=12)
+    panels[0].set_ylabel("gates in a bin (%)", fontsize=12)
     figure.suptitle(title, fontsize=12)
     return figure
 
@@ -431,6 +432,8 @@ def gate_diagram(stage: int = 3, numbers: Mapping[str, float] | None = None) -> 
     z_x, r_x, product_x, h_x, mix_x = 3.2, 6.8, 9.3, 11.7, 14.4
     # the old state runs along the top; the update gate's line passes above it, over a bridge
     line(3, state, (1.5, top), (mix_x - 0.62, top))
+    if stage < 3:  # as far as it is used
+        axes.plot([1.5, r_x - 0.5 if stage == 1 else product_x], [top, top], zorder=2, **old)
     for since, x in ((1, z_x - 0.5), (1, r_x - 0.5), (2, product_x)):
         end = 4.95 if since == 2 else 3.55
         line(since, old, (x, top), (x, end))
@@ -440,18 +443,16 @@ def gate_diagram(stage: int = 3, numbers: Mapping[str, float] | None = None) -> 
     line(2, old, (product_x + 0.35, 4.6), (h_x - 0.5, 4.6), (h_x - 0.5, 3.55))
     line(3, candidate, (h_x + 0.5, 3.5), (h_x + 0.5, 4.6), (mix_x, 4.6), (mix_x, top - 0.5))
     up = z_x + 0.5
-    if stage == 3:
-        bridge = Arc((up, top), 0.7, 0.7, theta1=-90, theta2=90, color=BLUE, lw=2, zorder=3)
-        axes.plot([up, up], [3.5, top - 0.35], color=BLUE, lw=2)
-        axes.add_patch(bridge)
-        line(3, update, (up, top + 0.35), (up, sky), (mix_x, sky), (mix_x, top + 0.5))
-    else:
-        line(3, update, (up, 3.5), (up, sky), (mix_x, sky), (mix_x, top + 0.5))
+    bridge = update if stage == 3 else {"color": pale, "lw": 1.5}
+    axes.plot([up, up], [3.5, top - 0.35], zorder=1, **bridge)
+    axes.add_patch(Arc((up, top), 0.7, 0.7, theta1=-90, theta2=90, zorder=3, **bridge))
+    line(3, update, (up, top + 0.35), (up, sky), (mix_x, sky), (mix_x, top + 0.5))
     line(3, state, (mix_x + 0.62, top), (15.7, top))
     for since, x in ((1, z_x - 0.5), (1, r_x - 0.5), (2, product_x)):
         axes.plot(x, top, "o", ms=6, color=RED if stage >= since else pale, zorder=4)
     for since, x in ((1, z_x), (2, r_x)):
-        axes.plot(x, low, "o", ms=6, color=BLACK if stage >= since else pale, zorder=4)
+        if stage >= since:
+            axes.plot(x, low, "o", ms=6, color=BLACK, zorder=4)
     box(1, z_x, 3, r"$\sigma$  update", BLUE, 2.2)
     box(1, r_x, 3, r"$\sigma$  reset", ORANGE, 2.2)
     box(2, h_x, 3, "tanh  candidate", GREEN, 3.2)
@@ -467,12 +468,12 @@ def gate_diagram(stage: int = 3, numbers: Mapping[str, float] | None = None) -> 
         for since, x, y, name in ((1, 0.75, top - 0.7, "h"), (1, 0.75, low - 0.6, "x"),
                                   (3, 16.3, top - 0.7, "h_new")):  # fmt: skip
             words(since, x, y, f"{numbers[name]:.2f}")
-    words(3, (up + mix_x) / 2, sky + 0.32, "$z$", "z")
-    words(2, (r_x + product_x) / 2, 4.95, "$r$", "r")
+    words(1, up + 0.25, 4.3, "$z$", "z", ha="left")
+    words(1, (r_x + product_x) / 2, 4.95, "$r$", "r")
     words(
         2, (product_x + h_x) / 2 + 0.1, 4.97, r"$r\,h_{t-1}$" if not numbers else r"$r\,h$", "r_h"
     )
-    words(3, 13.3, 4.95, r"$\tilde h$", "h_tilde")
+    words(2, 13.3, 4.95, r"$\tilde h$", "h_tilde")
     if stage == 3:
         axes.text(mix_x + 0.25, 7.6, "keep $z$ of the old,\n$1 - z$ of the candidate", fontsize=11,
                   ha="left", va="center", color=BLACK)  # fmt: skip
