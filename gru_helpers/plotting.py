@@ -365,86 +365,125 @@ def plot_gate_histograms(gates: Mapping[str, Tensor], title: str = "") -> Figure
     """Histograms of gate values between 0 and 1, one panel for each name.
 
     ``gates`` maps a name to a tensor of any shape; the share in the saturated ends (below 0.1 and
-    above 0.9, shaded) is written into each panel.
+    above 0.9, shaded) is written into each panel. All panels have the same scale, and one half is
+    the middle of a bin.
     """
     figure = new_figure(8.5, 2.9)
-    panels = figure.subplots(1, len(gates), sharex=True, squeeze=False)[0]
+    panels = figure.subplots(1, len(gates), sharex=True, sharey=True, squeeze=False)[0]
     for (name, values), axes in zip(gates.items(), panels, strict=True):
         values = values.detach().flatten().cpu()
-        axes.hist(values.numpy(), bins=50, range=(0, 1), color=BLUE)
+        share = [100 / len(values)] * len(values)  # of each value, in percent
+        axes.hist(values.numpy(), bins=25, range=(0, 1), weights=share, color=BLUE)
         saturated = ((values < 0.1) | (values > 0.9)).float().mean().item()
         axes.axvspan(0, 0.1, color=ORANGE, alpha=0.25, lw=0)
         axes.axvspan(0.9, 1, color=ORANGE, alpha=0.25, lw=0)
         _style(axes, "gate value", "", f"{name}\n{saturated:.0%} saturated")
-        axes.set_yticks([])
         axes.set_xticks([0, 0.5, 1])
-    panels[0].set_ylabel("count", fontsize=12)
+    panels[0].set_ylabel("gates in a bin (%)", fontsize=12)
     figure.suptitle(title, fontsize=12)
     return figure
 
 
-def gate_diagram() -> Figure:
-    """One step of the GRU as a diagram: what flows from the old state to the new one."""
-    from matplotlib.patches import FancyBboxPatch
+def gate_diagram(stage: int = 3, numbers: Mapping[str, float] | None = None) -> Figure:
+    """One step of the GRU, in three stages: the gates; then the candidate; then the new state.
 
-    figure, axes = _new_axes(8.5, 4.3)
-    axes.set(xlim=(0, 17), ylim=(0, 8.6))
+    ``numbers`` are written beside the symbols: ``x``, ``h``, ``z``, ``r``, ``r_h`` (r times h),
+    ``h_tilde`` and ``h_new``. What a stage adds is drawn in full, the rest of it is grey. Raises
+    ``ValueError`` for another stage.
+    """
+    from matplotlib.patches import Arc, FancyBboxPatch
+
+    if stage not in (1, 2, 3):
+        raise ValueError(f"stage must be 1, 2 or 3, got {stage!r}.")
+    figure = new_figure(9.0, 4.4)
+    figure.set_layout_engine("none")  # all stages at the same size
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, 18.5), ylim=(0, 8.8))
     axes.axis("off")
+    pale = "#dddddd"
+    state: dict[str, Any] = {"color": RED, "lw": 3.2}
+    old: dict[str, Any] = {"color": RED, "lw": 1.8}
+    reset: dict[str, Any] = {"color": ORANGE, "lw": 2, "ls": "--"}
+    update: dict[str, Any] = {"color": BLUE, "lw": 2}
+    candidate: dict[str, Any] = {"color": GREEN, "lw": 2, "ls": "-."}
+    source: dict[str, Any] = {"color": BLACK, "lw": 1.8}
 
-    def arrow(*points: tuple[float, float], colour: str = BLACK) -> None:
-        for start, end in itertools.pairwise(points[:-1]):
-            axes.plot(*zip(start, end, strict=True), color=colour, lw=1.8, solid_capstyle="round")
-        style = {"arrowstyle": "-|>", "color": colour, "lw": 1.8}
-        axes.annotate("", points[-1], points[-2], arrowprops=style)
+    def line(since: int, style: dict[str, Any], *points: tuple[float, float]) -> None:
+        """A line with an arrow at its end, pale before its stage."""
+        style = style if stage >= since else {"color": pale, "lw": 1.5}
+        xs, ys = zip(*points, strict=True)
+        axes.plot(xs, ys, solid_joinstyle="round", zorder=1 + (stage >= since), **style)
+        head = {"arrowstyle": "-|>", "color": style["color"], "lw": 0, "mutation_scale": 17}
+        (x0, y0), (x1, y1) = points[-2:]
+        length = max(abs(x1 - x0), abs(y1 - y0))
+        near = x1 - 0.3 * (x1 - x0) / length, y1 - 0.3 * (y1 - y0) / length
+        axes.annotate("", (x1, y1), near, arrowprops=head, zorder=3)
 
-    def label(x: float, y: float, text: str, colour: str = BLACK, **style: Any) -> None:
-        style = {"fontsize": 13, "ha": "center", "va": "center", **style}
-        axes.text(x, y, text, color=colour, **style)
+    def words(since: int, x: float, y: float, text: str, name: str = "", **style: Any) -> None:
+        """A symbol, and its number if there is one."""
+        if numbers and name in numbers:
+            text = f"{text} = {numbers[name]:.2f}"
+        colour = BLACK if stage >= since else pale
+        style = {"fontsize": 13, "ha": "center", "va": "center", "color": colour, **style}
+        axes.text(x, y, text, zorder=5, **style)
 
-    def box(x: float, y: float, text: str, colour: str, width: float = 1.5) -> None:
-        corner, style = (x - width / 2, y - 0.42), "round,pad=0.05"
-        axes.add_patch(FancyBboxPatch(corner, width, 0.84, boxstyle=style, fc=colour, ec=BLACK))
-        readable = "white" if colour == BLUE else "black"
-        label(x, y, text, readable, fontsize=12, weight="bold")
+    def box(since: int, x: float, y: float, text: str, colour: str, width: float = 1.9) -> None:
+        drawn = stage >= since
+        patch = FancyBboxPatch(
+            (x - width / 2, y - 0.45), width, 0.9, boxstyle="round,pad=0.05", zorder=4,
+            fc="white", ec=colour if drawn else pale, lw=2.5,
+        )  # fmt: skip
+        axes.add_patch(patch)
+        words(since, x, y, text, fontsize=13)
 
-    def operation(x: float, y: float, text: str) -> None:
-        axes.plot(x, y, "o", ms=21, mfc="white", mec=BLACK, mew=1.5, zorder=3)
-        label(x, y - 0.03, text, "black", fontsize=14, zorder=4)
-
-    label(0.7, 7.5, "$H_{t-1}$")
-    label(16.3, 7.5, "$H_t$")
-    label(2.6, 0.4, "$X_t$")
-    top, low = 7.5, 1.5
-    arrow((1.3, top), (9.6, top), colour=BLUE)  # the old state, on its way through Z
-    arrow((10.4, top), (13.1, top), colour=BLUE)
-    arrow((13.9, top), (15.7, top))
-    arrow((1.9, top), (1.9, 5.0), (3.4, 5.0), (3.4, 3.5))  # to the reset gate
-    arrow((1.9, 5.0), (4.9, 5.0), colour=RED)  # to the product with R
-    arrow((2.6, 0.8), (2.6, low), (3.4, low), (3.4, 2.6))
-    arrow((3.4, low), (8.2, low), (8.2, 2.6))
-    arrow((3.4, low), (11.6, low), (11.6, 2.6))
-    arrow((5.3, 3.05), (5.3, 4.6))
-    axes.plot([4.2, 5.3], [3.05, 3.05], color=BLACK, lw=1.8)
-    box(3.4, 3.05, "σ  R", ORANGE)
-    box(8.2, 3.05, "σ  Z", BLUE)
-    box(11.6, 3.05, "tanh  $\\tilde{H}$", GREEN, 2.1)
-    operation(5.3, 5.0, "×")
-    arrow((5.7, 5.0), (11.0, 5.0), (11.0, 3.5), colour=RED)  # R * H into the candidate
-    arrow((7.0, top), (7.0, 4.2), (7.9, 4.2), (7.9, 3.5))  # to the update gate
-    arrow((8.6, 3.5), (8.6, 6.1), (10.0, 6.1), (10.0, 7.1))
-    operation(10.0, top, "×")
-    operation(13.5, top, "+")
-    arrow((12.1, 3.5), (12.1, 4.9), (13.5, 4.9), (13.5, 5.7), colour=GREEN)
-    operation(13.5, 6.1, "×")
-    arrow((10.0, 6.1), (13.1, 6.1), colour=BLUE)
-    arrow((13.5, 6.5), (13.5, 7.1), colour=GREEN)
-    for branch in ((1.9, top), (7.0, top), (1.9, 5.0), (10.0, 6.1), (3.4, low), (8.2, low)):
-        axes.plot(*branch, "o", ms=5, color=BLACK, zorder=4)
-    label(9.75, 6.65, "$Z$", BLUE, ha="right")
-    label(11.6, 6.42, "$1-Z$", BLUE)
-    label(9.8, 5.32, "$R \\odot H_{t-1}$")
-    label(15.1, 6.1, "the share that\nis written", GREY, fontsize=10)
-    label(11.8, 8.0, "the share that is kept", GREY, fontsize=10)
+    top, low, sky = 6.7, 1.0, 8.1
+    z_x, r_x, product_x, h_x, mix_x = 3.2, 6.8, 9.3, 11.7, 14.4
+    # the old state runs along the top; the update gate's line passes above it, over a bridge
+    line(3, state, (1.5, top), (mix_x - 0.62, top))
+    if stage < 3:  # as far as it is used
+        axes.plot([1.5, r_x - 0.5 if stage == 1 else product_x], [top, top], zorder=2, **old)
+    for since, x in ((1, z_x - 0.5), (1, r_x - 0.5), (2, product_x)):
+        end = 4.95 if since == 2 else 3.55
+        line(since, old, (x, top), (x, end))
+    for since, x in ((1, z_x), (1, r_x), (2, h_x)):
+        line(since, source, (1.5, low), (x, low), (x, 2.5))
+    line(2, reset, (r_x + 0.5, 3.5), (r_x + 0.5, 4.6), (product_x - 0.38, 4.6))
+    line(2, old, (product_x + 0.35, 4.6), (h_x - 0.5, 4.6), (h_x - 0.5, 3.55))
+    line(3, candidate, (h_x + 0.5, 3.5), (h_x + 0.5, 4.6), (mix_x, 4.6), (mix_x, top - 0.5))
+    up = z_x + 0.5
+    bridge = update if stage == 3 else {"color": pale, "lw": 1.5}
+    axes.plot([up, up], [3.5, top - 0.35], zorder=1, **bridge)
+    axes.add_patch(Arc((up, top), 0.7, 0.7, theta1=-90, theta2=90, zorder=3, **bridge))
+    line(3, update, (up, top + 0.35), (up, sky), (mix_x, sky), (mix_x, top + 0.5))
+    line(3, state, (mix_x + 0.62, top), (15.7, top))
+    for since, x in ((1, z_x - 0.5), (1, r_x - 0.5), (2, product_x)):
+        axes.plot(x, top, "o", ms=6, color=RED if stage >= since else pale, zorder=4)
+    for since, x in ((1, z_x), (2, r_x)):
+        if stage >= since:
+            axes.plot(x, low, "o", ms=6, color=BLACK, zorder=4)
+    box(1, z_x, 3, r"$\sigma$  update", BLUE, 2.2)
+    box(1, r_x, 3, r"$\sigma$  reset", ORANGE, 2.2)
+    box(2, h_x, 3, "tanh  candidate", GREEN, 3.2)
+    for since, x, text in ((2, product_x, "×"), (3, mix_x, "mix")):
+        y, size = (4.6, 20) if since == 2 else (top, 34)
+        edge = BLACK if stage >= since else pale
+        axes.plot(x, y, "o", ms=size, mfc="white", mec=edge, mew=1.6, zorder=4)
+        words(since, x, y, text, fontsize=13 if since == 2 else 12)
+    words(1, 0.75, top, "$h_{t-1}$", fontsize=14)
+    words(1, 0.75, low, "$x_t$", fontsize=14)
+    words(3, 16.3, top, "$h_t$", fontsize=14)
+    if numbers:
+        for since, x, y, name in ((1, 0.75, top - 0.7, "h"), (1, 0.75, low - 0.6, "x"),
+                                  (3, 16.3, top - 0.7, "h_new")):  # fmt: skip
+            words(since, x, y, f"{numbers[name]:.2f}")
+    words(1, up + 0.25, 4.3, "$z$", "z", ha="left")
+    words(1, (r_x + product_x) / 2, 4.95, "$r$", "r")
+    words(
+        2, (product_x + h_x) / 2 + 0.1, 4.97, r"$r\,h_{t-1}$" if not numbers else r"$r\,h$", "r_h"
+    )
+    words(2, 13.3, 4.95, r"$\tilde h$", "h_tilde")
+    if stage == 3:
+        axes.text(mix_x + 0.25, 7.6, "keep $z$ of the old,\n$1 - z$ of the candidate", fontsize=11,
+                  ha="left", va="center", color=BLACK)  # fmt: skip
     return figure
 
 

@@ -38,6 +38,7 @@ FLOWS = {
 }
 GATES = {"Z": torch.linspace(0, 1, 12, requires_grad=True), "R": torch.zeros(5)}
 BASELINES = {"letters": 17.0, "pairs": 10.0}
+NUMBERS = {"x": 1, "h": 0.5, "z": 0.25, "r": 0.73, "r_h": 0.37, "h_tilde": 0.62, "h_new": 0.59}
 QUARTILES = [(1.0, 2.0), (2.0, 4.0)]
 TIMES = {
     "batch size": {name: ([1, 8], [1.5, 3.0], QUARTILES) for name in ("gru", "bound")},
@@ -58,6 +59,8 @@ FIGURES = {
     "step times": lambda: plotting.plot_step_times(TIMES, "bound", "One step"),
     "gate histograms": lambda: plotting.plot_gate_histograms(GATES, "gates"),
     "gate diagram": plotting.gate_diagram,
+    "gate diagram, first stage": lambda: plotting.gate_diagram(1),
+    "gate diagram, with numbers": lambda: plotting.gate_diagram(numbers=NUMBERS),
     "flow": lambda: plotting.plot_flow(FLOWS, "time t", "A flow"),
 }
 
@@ -176,7 +179,55 @@ def test_the_histograms_say_how_many_gates_are_saturated():
     gates = torch.tensor([0.0, 0.05, 0.95, 0.5])
     (axes,) = plotting.plot_gate_histograms({"Z": gates}).axes
     assert axes.get_title(loc="left") == "Z\n75% saturated"
-    assert sum(patch.get_height() for patch in axes.containers[0]) == 4
+    assert sum(patch.get_height() for patch in axes.containers[0]) == pytest.approx(100)
+
+
+def test_the_histograms_have_one_scale_and_one_half_in_the_middle_of_a_bin():
+    gates = {"all near one half": 0.5 + 1e-3 * torch.randn(99), "spread": torch.linspace(0, 1, 99)}
+    first, second = plotting.plot_gate_histograms(gates).axes
+    assert first.get_ylim() == second.get_ylim()
+    spike = max(first.containers[0], key=lambda patch: patch.get_height())
+    assert spike.get_height() == pytest.approx(100)
+    assert spike.get_x() + spike.get_width() / 2 == pytest.approx(0.5)
+
+
+# what each stage of the diagram writes in black; the rest of it is pale
+STAGES = {
+    1: {"$h_{t-1}$", "$x_t$", "$z$", "$r$", r"$\sigma$  update", r"$\sigma$  reset"},
+    2: {"×", r"$r\,h_{t-1}$", r"$\tilde h$", "tanh  candidate"},
+    3: {"mix", "$h_t$", "keep $z$ of the old,\n$1 - z$ of the candidate"},
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_of_the_gate_diagram_draws_what_has_been_explained(stage):
+    (axes,) = plotting.gate_diagram(stage).axes
+    black = {text.get_text() for text in axes.texts if text.get_color() == plotting.BLACK}
+    assert black - {""} == set().union(*(STAGES[s] for s in range(1, stage + 1)))
+
+
+def test_all_stages_of_the_gate_diagram_have_one_size_and_differ():
+    pictures = [pixels(plotting.to_png(plotting.gate_diagram(stage))) for stage in STAGES]
+    first, second, third = pictures
+    assert first.shape == second.shape == third.shape
+    assert (first != second).any()
+    assert (second != third).any()
+
+
+def test_the_gate_diagram_shows_its_numbers():
+    def written(**arguments):
+        (axes,) = plotting.gate_diagram(**arguments).axes
+        return sorted(re.findall(r"\d\.\d\d", " ".join(t.get_text() for t in axes.texts)))
+
+    assert written(numbers=NUMBERS) == sorted(f"{value:.2f}" for value in NUMBERS.values())
+    assert written() == []
+
+
+@pytest.mark.parametrize("stage", [0, 4, "2", None])
+def test_a_stage_that_does_not_exist_is_refused_in_one_sentence(stage):
+    expected = re.escape(f"stage must be 1, 2 or 3, got {stage!r}.")
+    with pytest.raises(ValueError, match=f"^{expected}$"):
+        plotting.gate_diagram(stage)
 
 
 def test_bars_stand_in_the_order_given_with_their_values():
