@@ -519,25 +519,29 @@ def plot_minibatches(batches: Sequence[Tensor], vocab: Any, title: str = "") -> 
     return figure
 
 
-def plot_flow(panels: Mapping[str, Tensor], characters: str, title: str = "") -> Figure:
+def plot_flow(
+    panels: Mapping[str, Tensor], characters: str, title: str = "", tokens: Sequence[str] = ()
+) -> Figure:
     """Several heat maps over the same steps of a text, one below the other.
 
-    ``panels`` maps a name to a tensor ``(num_steps, features)``; signed values are drawn around
-    zero. ``characters`` stand along the axis.
+    ``panels`` maps a name to a tensor ``(num_steps, features)``. Signed values are drawn around
+    zero, others as probabilities, from 0 to 1. ``characters`` stand along the axis; beside a panel
+    whose features are ``tokens`` stands every fifth of them.
     """
     figure = new_figure(8.5, 1.2 + 1.6 * len(panels))
     stack = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for (name, values), axes in zip(panels.items(), stack, strict=True):
         values = values.detach().cpu()
-        bound = float(values.abs().max()) or 1.0
-        cmap, low = ("PuOr", -bound) if values.min() < 0 else ("cividis", 0.0)
+        signed = values.min() < 0
+        cmap, bound = ("PuOr", float(values.abs().max())) if signed else ("cividis", 1.0)
         image = axes.imshow(values.T.numpy(), cmap, aspect="auto", interpolation="nearest")
-        image.set_clim(low, bound)
+        image.set_clim(-bound if signed else 0.0, bound)
         axes.set_ylabel(name, fontsize=11)
-        axes.set_yticks([])
+        named = range(2, len(tokens), 5) if values.shape[1] == len(tokens) else range(0)
+        axes.set_yticks(named, [tokens[i] for i in named])
+        axes.tick_params(labelsize=11, labelfontfamily="monospace")
         figure.colorbar(image, ax=axes, pad=0.01, fraction=0.05)
     stack[-1].set_xticks(range(len(characters)), [c.replace(" ", "_") for c in characters])
-    stack[-1].tick_params(labelsize=11, labelfontfamily="monospace")
     stack[-1].set_xlabel("step: the character that is read", fontsize=12)
     stack[0].set_title(title, fontsize=12, loc="left")
     return figure

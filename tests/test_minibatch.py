@@ -83,9 +83,12 @@ def test_the_words_and_the_bars():
         alt = canvas.picture(step, row).alt
         p = gates["probabilities"][step, row]
         read, label = (drawn_character(vocab.to_tokens(int(ids[row, step]))) for ids in (X, Y))
-        assert canvas.bars_title.text == f"after “{read}”; the label is “{label}”"
+        chance = f"{p[int(Y[row, step])].item():.1%}"
+        assert canvas.bars_title.text == f"after “{read}”; the label is “{label}”, {chance}"
         assert canvas.title.text.startswith(f"step {step}:")
         assert f"the state of row {row}, 5 units" in canvas.state_title.text
+        bound = f"{gates['H'].abs().max().item():.2f}"
+        assert canvas.state_title.text.endswith(f"(orange −{bound}, violet {bound})")
         top = likeliest(p)
         names = [name.text for name in canvas.bars.names]
         assert names == [drawn_character(vocab.idx_to_token[i]) for i in top]

@@ -256,7 +256,17 @@ def test_the_flow_has_a_panel_for_each_and_the_characters_along_the_axis():
     assert [axes.get_ylabel() for axes in panels] == ["H", "Z"]
     assert [label.get_text() for label in panels[-1].get_xticklabels()] == list("a_bc")
     assert panels[0].images[0].get_clim()[0] < 0, "signed values are drawn around zero"
-    assert panels[1].images[0].get_clim()[0] == 0
+    assert panels[1].images[0].get_clim() == (0, 1), "others as probabilities"
+    assert [len(axes.get_yticks()) for axes in panels] == [0, 0]
+
+
+def test_a_panel_of_tokens_has_every_fifth_beside_it():
+    panels = {"H": torch.randn(4, 3), "p": torch.rand(4, 9)}
+    figure = plotting.plot_flow(panels, "a bc", tokens=[*"_-abcdefg"])
+    state, output = (axes for axes in figure.axes if axes.get_label() != "<colorbar>")
+    assert [label.get_text() for label in state.get_yticklabels()] == []
+    shown = zip(output.get_yticks(), output.get_yticklabels(), strict=True)
+    assert [(at, label.get_text()) for at, label in shown] == [(2, "a"), (7, "f")]
 
 
 # --- pictures ---------------------------------------------------------------------------------

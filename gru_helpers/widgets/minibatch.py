@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..dataset import Vocab
 from ..gates import check_traceable, trace_minibatch
-from ..plotting import BLACK, GREY, SKY, Picture
+from ..plotting import BLACK, BLUE, GREY, Picture
 from .canvas import (
     LETTERS,
     Canvas,
@@ -78,7 +78,7 @@ class MinibatchCanvas(Canvas):
         for i, row in enumerate(self.characters):
             for j, character in enumerate(row):
                 grid.text(j, i, drawn_character(character), **style)
-        self.column = self.animate(grid.axvspan(0, 1, color=SKY, alpha=0.45, lw=0))
+        self.column = self.animate(grid.axvspan(0, 1, fc="none", ec=BLUE, lw=2, clip_on=False))
         self.cell = self.animate(grid.plot([], [], color=BLACK, lw=2, clip_on=False)[0])
 
     def _add_states(self, steps: int) -> None:
@@ -103,20 +103,24 @@ class MinibatchCanvas(Canvas):
         left, right, above, below = step - 0.5, step + 0.5, row - 0.5, row + 0.5
         self.cell.set_data([left, right, right, left, left], [above, above, below, below, above])
         self.title.text = f"step {step}: one pass of the loop reads a whole column"
-        self.state_title.text = f"the state of row {row}, {self.num_units} units, up to this step"
+        bound = self.image.get_clim()[1]
+        self.state_title.text = (
+            f"the state of row {row}, {self.num_units} units "
+            f"(orange −{bound:.2f}, violet {bound:.2f})"
+        )
         read, label_id = self.characters[row][step], int(self.Y[row, step])
         label = self.vocab.to_tokens(label_id)
-        self.bars_title.text = (
-            f"after “{drawn_character(read)}”; the label is “{drawn_character(label)}”"
-        )
         probabilities = self.gates["probabilities"][step, row]
+        chance = float(probabilities[label_id])
+        after, answer = drawn_character(read), drawn_character(label)
+        self.bars_title.text = f"after “{after}”; the label is “{answer}”, {chance:.1%}"
         self.bars.show(self.vocab.idx_to_token, probabilities)
         largest = float(self.gates["H"][step, row].abs().max())
         alt = (
             f"Step {step} of a minibatch: each of the {len(self.Y)} rows reads one character. Row "
             f"{row} reads “{spoken_character(read)}”; next comes "
             f"{likeliest_in_words(probabilities, self.vocab.idx_to_token)}, and the label is "
-            f"“{spoken_character(label)}”, with {float(probabilities[label_id]):.1%}. The state "
+            f"“{spoken_character(label)}”, with {chance:.1%}. The state "
             "has been computed up to this step; in this row no unit is now further from zero than "
             f"{largest:.2f}."
         )
