@@ -1,5 +1,6 @@
 """Every figure is drawn, shows what it is given, and carries words for those who cannot see it."""
 
+import asyncio
 import math
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -364,7 +365,7 @@ def execute(*sources):
     notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
     client = NotebookClient(notebook, kernel_name="python3", allow_errors=True)
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(client.execute).result()
+        pool.submit(lambda: asyncio.run(client.async_execute())).result()
     return [cell.outputs for cell in notebook.cells]
 
 
