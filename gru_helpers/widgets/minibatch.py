@@ -149,7 +149,9 @@ class MinibatchStepper(Explorer):
         row_slider = ipywidgets.IntSlider(row, max=rows - 1, **labelled("row", "3em"))
         self.play = play_buttons(step_slider)
         controls = {"step": step_slider, "row": row_slider}
-        super().__init__(controls, [step_slider, self.play, row_slider], words_beside=True)
+        super().__init__(
+            controls, [step_slider, self.play, row_slider], words_beside=True, small=True
+        )
 
     def draw(self) -> Picture:
         """See ``MinibatchCanvas.picture``."""
