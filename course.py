@@ -35,11 +35,6 @@ STAMP = VENV / "course-stamp.json"  # written when an installation is complete
 OLD = ".before-update"  # ends the name under which a .venv that works waits while a new one is made
 LOCK = ROOT / ".venv.lock"  # held by the process that changes .venv
 NOTEBOOKS, FRESH = ROOT / "notebooks", ROOT / "class"
-# Prints what JupyterLab writes into a notebook that it opens, which then counts as unsaved.
-LANGUAGE = (
-    "import json; from ipykernel.ipkernel import IPythonKernel; "
-    "print(json.dumps(IPythonKernel.language_info, sort_keys=True))"
-)
 # A name of the package: its folder of data in .venv can be imported even if its code cannot.
 IMPORTS = (
     "from gru_helpers import gru; "
@@ -413,7 +408,6 @@ def lab(options):
 
 def copy_without_outputs():
     """Copy the lessons without their outputs, and the solutions, to FRESH; keep what is there."""
-    language = json.loads(subprocess.check_output([str(PYTHON), "-I", "-c", LANGUAGE]))
     kept = added = 0
     for pattern in ("[0-9]*.ipynb", "solutions/[0-9]*.ipynb"):
         for source in NOTEBOOKS.glob(pattern):
@@ -422,7 +416,6 @@ def copy_without_outputs():
                 kept += 1
                 continue
             notebook = json.loads(source.read_text("utf-8"))
-            notebook["metadata"]["language_info"] = language
             if source.parent == NOTEBOOKS:
                 for cell in notebook["cells"]:
                     if cell["cell_type"] == "code":
