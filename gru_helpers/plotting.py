@@ -24,6 +24,7 @@ PURPLE, SKY, BLACK, GREY = "#CC79A7", "#56B4E9", "#222222", "#767676"
 COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY)
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 DPI = 110
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"  # how a notebook names a living widget
 COMPRESS_ABOVE = 70_000  # bytes of a PNG; a notebook keeps it as text, a third longer
 
 
@@ -262,7 +263,7 @@ def _new_bar(in_notebook: bool, **look: Any) -> tuple[Any, Any]:
 
         if issubclass(chosen, tqdm_notebook):
             bar = chosen(display=False, **look)
-            view = {"application/vnd.jupyter.widget-view+json": bar.container.get_view_spec()}
+            view = {WIDGET_VIEW: bar.container.get_view_spec()}
             return bar, display(view | {"text/plain": str(bar)}, raw=True, display_id=True)
     from tqdm import tqdm
 

@@ -10,9 +10,8 @@ import torch
 from PIL import Image
 
 from gru_helpers import RNNModelScratch, Vocab, get_params, gru, init_gru_state
-from gru_helpers.plotting import compress_png
+from gru_helpers.plotting import WIDGET_VIEW, compress_png
 from gru_helpers.widgets.canvas import CLAMPED, FOOTNOTE_HEIGHT, NUM_BARS
-from gru_helpers.widgets.explorer import WIDGET_VIEW
 
 # an older library that is warned by a newer one is no fault of ours, our use of matplotlib is
 NO_WARNINGS = pytest.mark.filterwarnings(

@@ -15,10 +15,11 @@ import nbformat
 from nbclient import NotebookClient
 from tqdm import tqdm
 
+from ..plotting import WIDGET_VIEW
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 RESULTS = ROOT / "build" / "notebooks"
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 

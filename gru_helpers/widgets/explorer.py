@@ -13,10 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..plotting import Picture, compress_png
+from ..plotting import WIDGET_VIEW, Picture, compress_png
 from .canvas import FOOTNOTE_HEIGHT, with_footnote
 
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 HOW_TO_WAKE = "To move it: Run > Run All Above Selected Cell, then this cell."
 
 
