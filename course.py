@@ -446,7 +446,7 @@ def test(options):
 
 
 def lint(options):
-    """Check style, imports, types and workflows.
+    """Check style, imports, types, spelling and workflows.
 
     --fix corrects what ruff can correct. With paths, only ruff runs, on these.
     """
@@ -454,7 +454,7 @@ def lint(options):
     fix, check = (["--fix"], []) if "--fix" in options else ([], ["--check"])
     checks = [["ruff", "check", *fix, *paths], ["ruff", "format", *check, *paths]]
     if not paths:
-        checks += [["lint-imports", "--no-logo"], ["mypy"]]
+        checks += [["lint-imports", "--no-logo"], ["mypy"], ["codespell"]]
     if not paths and (ROOT / ".github" / "workflows").is_dir():
         checks += [["zizmor", "--offline", ".github/workflows"], ["actionlint"]]
     failed = []

@@ -167,7 +167,7 @@ class Vocab:
 
 
 def encode_text(text: str, vocab: Vocab, name: str = "text") -> list[int]:
-    """The ids of ``text``, normalised as the corpus is; a space at its end is kept.
+    """The ids of ``text``, normalized as the corpus is; a space at its end is kept.
 
     Raises ``ValueError``, calling the text ``name``, where it is no string, has no letters, or
     letters that ``vocab`` lacks.

@@ -298,7 +298,7 @@ def trace_gates(
 
     ``model`` is a scratch GRU or an ``RNNModel`` around a one-layer ``nn.GRU``. ``nn.GRU`` does
     not give its gates away, so they are computed from its weights (equations: documentation of
-    ``torch.nn.GRU``), and the states are held against its own outputs. ``text`` is normalised as
+    ``torch.nn.GRU``), and the states are held against its own outputs. ``text`` is normalized as
     the corpus is. ``clamps`` is a ``Clamp`` or several; where two hold the same unit at the same
     step, the later one counts. ``state`` (default: zeros) is that before the first character.
 

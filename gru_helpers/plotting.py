@@ -1,8 +1,8 @@
 """Figures: each function takes data and returns a matplotlib ``Figure``; nothing is shown.
 
-``show(figure, alt)`` displays one in a notebook with an alternative text. Colours are those of
-Okabe and Ito (https://jfly.uni-koeln.de/color/), safe for colour-blind readers; lines differ in
-dashes as well as in colour. matplotlib is imported when the first figure is made.
+``show(figure, alt)`` displays one in a notebook with an alternative text. Colors are those of
+Okabe and Ito (https://jfly.uni-koeln.de/color/), safe for color-blind readers; lines differ in
+dashes as well as in color. matplotlib is imported when the first figure is made.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, BLACK, GREY = "#CC79A7", "#56B4E9", "#222222", "#767676"
-COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY)
+COLORS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY)
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 DPI = 110
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"  # how a notebook names a living widget
@@ -54,9 +54,9 @@ def _style(axes: Any, xlabel: str, ylabel: str, title: str = "") -> None:
 
 
 def _line_styles() -> Iterator[dict[str, Any]]:
-    """Colour and dash for each of any number of curves; the first six differ in both."""
-    pairs = zip(COLOURS, DASHES, strict=True)
-    return itertools.cycle({"color": colour, "linestyle": dash, "lw": 2} for colour, dash in pairs)
+    """Color and dash for each of any number of curves; the first six differ in both."""
+    pairs = zip(COLORS, DASHES, strict=True)
+    return itertools.cycle({"color": color, "linestyle": dash, "lw": 2} for color, dash in pairs)
 
 
 def to_png(figure: Figure) -> bytes:
@@ -89,7 +89,7 @@ class Picture:
 
 
 def compress_png(png: bytes) -> bytes:
-    """The same picture in at most 256 colours: a third of the bytes, to be saved in a notebook."""
+    """The same picture in at most 256 colors: a third of the bytes, to be saved in a notebook."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -101,7 +101,7 @@ def compress_png(png: bytes) -> bytes:
 def show(figure: Figure, alt: str) -> Picture:
     """``figure`` as a ``Picture``; as the last line of a cell it is displayed.
 
-    A large one is reduced to 256 colours, so that the notebook stays small.
+    A large one is reduced to 256 colors, so that the notebook stays small.
     """
     picture = Picture(figure, alt)
     if len(picture.png) > COMPRESS_ABOVE:
@@ -154,8 +154,8 @@ def plot_history(
         if history.heldout:
             x, y = zip(*history.heldout, strict=True)
             name = f"{history.label}, held-out" if history.label else "held-out text"
-            colour = style["color"] if len(histories) > 1 else RED
-            axes.plot(x, y, color=colour, marker="o", ms=5, label=name)
+            color = style["color"] if len(histories) > 1 else RED
+            axes.plot(x, y, color=color, marker="o", ms=5, label=name)
     dashes = itertools.cycle((":", "-.", "--", "-"))
     for (name, value), dash in zip((baselines or {}).items(), dashes, strict=False):
         axes.axhline(value, color=GREY, linestyle=dash, lw=1.4, label=f"{name} {value:.1f}")
@@ -423,15 +423,15 @@ def gate_diagram(stage: int = 3, numbers: Mapping[str, float] | None = None) -> 
         """A symbol, and its number if there is one."""
         if numbers and name in numbers:
             text = f"{text} = {numbers[name]:.2f}"
-        colour = BLACK if stage >= since else pale
-        style = {"fontsize": 13, "ha": "center", "va": "center", "color": colour, **style}
+        color = BLACK if stage >= since else pale
+        style = {"fontsize": 13, "ha": "center", "va": "center", "color": color, **style}
         axes.text(x, y, text, zorder=5, **style)
 
-    def box(since: int, x: float, y: float, text: str, colour: str, width: float = 1.9) -> None:
+    def box(since: int, x: float, y: float, text: str, color: str, width: float = 1.9) -> None:
         drawn = stage >= since
         patch = FancyBboxPatch(
             (x - width / 2, y - 0.45), width, 0.9, boxstyle="round,pad=0.05", zorder=4,
-            fc="white", ec=colour if drawn else pale, lw=2.5,
+            fc="white", ec=color if drawn else pale, lw=2.5,
         )  # fmt: skip
         axes.add_patch(patch)
         words(since, x, y, text, fontsize=13)

@@ -229,7 +229,7 @@ def predict(
 ) -> str:
     """``prefix`` and the ``num_preds`` characters with which ``model`` continues it.
 
-    The prefix is normalised as the corpus is. ``temperature`` 0 takes the likeliest character
+    The prefix is normalized as the corpus is. ``temperature`` 0 takes the likeliest character
     each time (greedy); above 0 characters are drawn from softmax(logits / temperature), with
     ``seed`` from a generator of their own. Raises ``ValueError`` for a prefix without letters,
     for characters that the vocabulary lacks, for a negative ``num_preds`` or ``temperature``, and

@@ -56,7 +56,7 @@ def pixels(png):
 
 
 def purple(png, left=0, top=0, right=None, bottom=None):
-    """How many pixels of a part of the picture have the colour of what is held."""
+    """How many pixels of a part of the picture have the color of what is held."""
     wanted = np.array([int(CLAMPED[i : i + 2], 16) for i in (1, 3, 5)])
     part = pixels(png)[top:bottom, left:right]
     return int((np.abs(part - wanted).sum(axis=-1) < 60).sum())
@@ -69,7 +69,7 @@ def likeliest(probabilities, clamped=None):
 
 
 def bars_of(lane):
-    """Lengths of the bars of one colour, from the top down."""
+    """Lengths of the bars of one color, from the top down."""
     segments = [np.asarray(segment) for segment in lane.get_segments()]
     assert all(segment[0, 0] == 0 for segment in segments)
     heights = [segment[0, 1] for segment in segments]
@@ -117,7 +117,7 @@ def check_display(explorer):
     assert metadata["image/png"]["height"] == height + FOOTNOTE_HEIGHT
     assert metadata["image/png"]["width"] == width
     shown = pixels(compress_png(explorer.picture.png)).astype(float)
-    assert np.abs(saved[:height] - shown).mean() < 2, "the same picture, but for rounded colours"
+    assert np.abs(saved[:height] - shown).mean() < 2, "the same picture, but for rounded colors"
     assert (saved[height:] < 200).any(), "and a line of words below it"
     assert explorer.caption.value == html.escape(repr(explorer))
     everything = descendants(explorer.widget)

@@ -628,10 +628,10 @@ def test_a_refusal_can_be_read_and_moves_nothing(page, theme):
     screenshot(explorer, f"06_refused_{theme.split()[1].lower()}")
     after = explorer.place(PROJECTOR)
     assert beside_output(after) == beside_output(before)
-    colours = sentence.evaluate(
+    colors = sentence.evaluate(
         "e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]"
     )
-    assert contrast(*colours) >= 7
+    assert contrast(*colors) >= 7
     field.fill(kept)
     field.press("Enter")
     sentence.wait_for(state="detached", timeout=20_000)
@@ -647,10 +647,10 @@ def beside_output(place):
 
 
 def contrast(one: str, other: str) -> float:
-    """The contrast of two colours, as WCAG 2 defines it; they are given as the browser does."""
+    """The contrast of two colors, as WCAG 2 defines it; they are given as the browser does."""
 
-    def luminance(colour):
-        channels = [int(number) / 255 for number in re.findall(r"\d+", colour)[:3]]
+    def luminance(color):
+        channels = [int(number) / 255 for number in re.findall(r"\d+", color)[:3]]
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
         return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 

@@ -47,7 +47,7 @@ def drawn(label):
     return np.argwhere(np.asarray(image.convert("L")) < 200)
 
 
-@pytest.mark.parametrize("style", [{}, {"mono": True}, {"bold": True}, {"colour": "#ff0000"}])
+@pytest.mark.parametrize("style", [{}, {"mono": True}, {"bold": True}, {"color": "#ff0000"}])
 def test_a_label_is_drawn_where_it_says(style):
     label = Label(50, 30, size=12.0, **style)
     assert len(drawn(label)) == 0, "an empty text draws nothing"
@@ -146,7 +146,7 @@ def test_bars_and_their_numbers():
     numbers = [row[0].text for row in bars.numbers]
     assert numbers == ["80%", "15%", "5%", ""] + [""] * (NUM_BARS - 4)
     inside, outside = bars.numbers[0][0], bars.numbers[1][0]
-    assert (inside.anchor, inside.colour) == ("rm", "white")
+    assert (inside.anchor, inside.color) == ("rm", "white")
     assert (outside.anchor, outside.x) == ("lm", pytest.approx(50 + 200 * 0.149 + 5))
     alone = canvas.png()
     assert purple(alone) == 0

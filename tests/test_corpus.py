@@ -50,7 +50,7 @@ def test_cleaning_twice_changes_nothing(text):
 
 @pytest.fixture(scope="module")
 def story():
-    """The bundled story, normalised."""
+    """The bundled story, normalized."""
     return normalize(read_corpus("bundled")[0])
 
 

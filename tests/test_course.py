@@ -626,7 +626,7 @@ def test_lint_runs_every_check(course, calls, monkeypatch, capsys, failing, miss
     run = []
     monkeypatch.setattr(course, "run_program", run_program)
     monkeypatch.setattr(shutil, "which", lambda name, path: None if name == missing else name)
-    checks = ["ruff check", "ruff format --check", "lint-imports --no-logo", "mypy"]
+    checks = ["ruff check", "ruff format --check", "lint-imports --no-logo", "mypy", "codespell"]
     workflows = ["zizmor --offline .github/workflows", "actionlint"]
     course.main(["lint"])
     assert run == [check for check in checks if check != missing]

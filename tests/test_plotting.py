@@ -100,7 +100,7 @@ def test_figures_are_not_kept_in_memory():
     assert plt.get_fignums() == []
 
 
-def test_colours_are_the_safe_ones_and_lines_differ_in_dashes_too():
+def test_colors_are_the_safe_ones_and_lines_differ_in_dashes_too():
     drawn = plotting.plot_lines(curves(6), "x", "y").axes[0].lines
     assert len({line.get_color() for line in drawn}) == 6
     assert len({str(line._dash_pattern) for line in drawn}) == 6
@@ -402,7 +402,7 @@ def test_training_draws_nothing_where_nobody_looks(screen, vocab):
     assert screen.outputs == []
 
 
-def test_a_large_picture_is_kept_in_fewer_colours():
+def test_a_large_picture_is_kept_in_fewer_colors():
     def speckled(size):
         figure = plotting.new_figure()
         noise = np.random.default_rng(0).random((size, size))

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..plotting import BLACK, GREY
 
-CLAMPED = "#7A1F70"  # a purple that differs from grey and black for colour-blind readers too
+CLAMPED = "#7A1F70"  # a purple that differs from grey and black for color-blind readers too
 DPI = 100
 NUM_BARS = 8  # of the likeliest next characters
 # Pictures are shown at nine tenths of their size where JupyterLab fills a window of 1280 pixels;
@@ -42,7 +42,7 @@ class Label:
 
     x: float
     y: float
-    colour: str = BLACK
+    color: str = BLACK
     size: float = LETTERS
     mono: bool = False
     bold: bool = False
@@ -58,7 +58,7 @@ class Label:
         """Write it on a Pillow drawing of this height."""
         if self.text:
             place = self.x, height - self.y
-            drawing.text(place, self.text, self.colour, self.font, anchor=self.anchor)
+            drawing.text(place, self.text, self.color, self.font, anchor=self.anchor)
 
 
 @functools.cache
@@ -201,8 +201,8 @@ class NextCharacterBars:
         axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
         axes.set_xlabel("probability", fontsize=LETTERS, labelpad=0)
         self.baseline, self.clamped = (
-            canvas.animate(axes.add_collection(LineCollection([], color=colour)))
-            for colour in (BLACK, CLAMPED)
+            canvas.animate(axes.add_collection(LineCollection([], color=color)))
+            for color in (BLACK, CLAMPED)
         )
         self.pitch = height / NUM_BARS
         self.heights = [height - self.pitch * (row + 0.5) for row in range(NUM_BARS)]
@@ -238,7 +238,7 @@ class NextCharacterBars:
             number.x = self.left + self.width * p + (-5 if inside else 5)
             number.y = self.bottom + y
             number.anchor = "rm" if inside else "lm"
-            number.colour = "white" if inside else (BLACK, CLAMPED)[lane]
+            number.color = "white" if inside else (BLACK, CLAMPED)[lane]
 
 
 def drawn_character(character: str) -> str:

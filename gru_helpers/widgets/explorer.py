@@ -114,7 +114,7 @@ def _styled(widget: Any, name: str) -> Any:
     return widget.add_class(f"gru-{name}")
 
 
-def labelled(description: str, label_width: str = "5.6em") -> dict[str, Any]:
+def labeled(description: str, label_width: str = "5.6em") -> dict[str, Any]:
     """Keyword arguments of a control with words before it."""
     return {"description": description, "style": {"description_width": label_width}}
 

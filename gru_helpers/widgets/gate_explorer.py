@@ -35,7 +35,7 @@ from .canvas import (
     likeliest_in_words,
     spoken_character,
 )
-from .explorer import Explorer, labelled, play_buttons
+from .explorer import Explorer, labeled, play_buttons
 
 PAGE_STEPS = 60  # of the text that are shown at once
 MAX_CHARS = 300  # of the text
@@ -44,7 +44,7 @@ NOTHING = "nothing"  # is held; ipywidgets shows no choice for the value None
 HOLDING = ("at", "value", "only_this", "since")  # controls of what is held
 LEFT, WIDTH = 56, 676  # of the heat map and the curves, in pixels
 TEXT = "the time traveller for so it will be convenient to speak of him was expounding"
-CURVES = {  # name, colour, dash and width of each curve of a unit
+CURVES = {  # name, color, dash and width of each curve of a unit
     "Z": ("z", BLUE, "-", 2),
     "R": ("r", ORANGE, "--", 2),
     "H_tilde": ("candidate", GREEN, "-.", 2),
@@ -184,13 +184,13 @@ class GateCanvas(Canvas):
         self.text(80, 34, "goes on", ha="right", color=GREY)
         self.read = self.label(88, 34, GREY, mono=True)
         self.continuations = [
-            self.label(0, y, colour, mono=True, bold=True)
-            for y, colour in ((34, BLACK), (9, CLAMPED))
+            self.label(0, y, color, mono=True, bold=True)
+            for y, color in ((34, BLACK), (9, CLAMPED))
         ]
         self.held_label = self.label(80, 9, CLAMPED, anchor="rs")
 
     def _add_heat_map(self) -> None:
-        """All units over a page of the text, and the scale of the colours."""
+        """All units over a page of the text, and the scale of the colors."""
         self.heat = self.axes(LEFT, 252, WIDTH, 202, yticks=[])
         image = self.heat.imshow([[0.0]], aspect="auto", interpolation="nearest", zorder=0)
         self.image = self.animate(image, still=True)
@@ -207,9 +207,9 @@ class GateCanvas(Canvas):
         self.baseline_state = self.animate(self.lines.plot([], [], color=RED, lw=1.5, ls=":")[0])
         self.curves = {
             gate: self.animate(
-                self.lines.plot([], [], color=colour, ls=dash, lw=width, zorder=3, label=name)[0]
+                self.lines.plot([], [], color=color, ls=dash, lw=width, zorder=3, label=name)[0]
             )
-            for gate, (name, colour, dash, width) in CURVES.items()
+            for gate, (name, color, dash, width) in CURVES.items()
         }
         place = {"loc": "lower right", "bbox_to_anchor": (1.02, 0.93), "frameon": False}
         spacing = {"handlelength": 1.5, "columnspacing": 0.8, "handletextpad": 0.4}
@@ -219,8 +219,8 @@ class GateCanvas(Canvas):
     def _add_markers(self) -> None:
         """The step, the row of the unit, and a bar over the steps at which something is held."""
         self.columns = [
-            self.animate(self.heat.axvspan(0, 0, fill=False, ec=colour, lw=width))
-            for colour, width in (("white", 2.5), (BLACK, 1))
+            self.animate(self.heat.axvspan(0, 0, fill=False, ec=color, lw=width))
+            for color, width in (("white", 2.5), (BLACK, 1))
         ]
         self.now = self.animate(self.lines.axvline(0, color=BLACK, lw=1.5, zorder=1))
         outside = {"clip_on": False, "zorder": 5}
@@ -387,10 +387,10 @@ class GateExplorer(Explorer):
         last_unit = getattr(self.model, "num_hiddens", 1) - 1
 
         def slider(name: str, last: int, words: str) -> Any:
-            return w.IntSlider(getattr(start, name), max=last, **labelled(words))
+            return w.IntSlider(getattr(start, name), max=last, **labeled(words))
 
         def dropdown(name: str, options: Any, words: str) -> Any:
-            return w.Dropdown(options=options, value=getattr(start, name), **labelled(words))
+            return w.Dropdown(options=options, value=getattr(start, name), **labeled(words))
 
         step = slider("step", MAX_CHARS, "step")
         controls = {
@@ -401,14 +401,14 @@ class GateExplorer(Explorer):
             "held": w.Dropdown(
                 options=[("nothing", NOTHING), *gates],
                 value=start.held or NOTHING,
-                **labelled("hold"),
+                **labeled("hold"),
             ),
             "at": dropdown("at", at, "at"),
-            "value": w.FloatSlider(start.value, min=-1.0, max=1.0, step=0.05, **labelled("value")),
+            "value": w.FloatSlider(start.value, min=-1.0, max=1.0, step=0.05, **labeled("value")),
             "only_this": dropdown("only_this", units, "in"),
             "since": slider("since", MAX_CHARS, "from step"),
         }
-        self.text = w.Text(start.text, continuous_update=False, **labelled("text"))
+        self.text = w.Text(start.text, continuous_update=False, **labeled("text"))
         self.play = play_buttons(step)
         self.here = w.Button(description="From here", tooltip="Hold from the step that is shown")
         self.here.on_click(self._hold_from_here)

@@ -18,7 +18,7 @@ from .canvas import (
     likeliest_in_words,
     spoken_character,
 )
-from .explorer import Explorer, labelled, play_buttons
+from .explorer import Explorer, labeled, play_buttons
 
 MAX_ROWS, MAX_STEPS = 8, 60
 MAX_UNITS = 40  # that are shown
@@ -145,8 +145,8 @@ class MinibatchStepper(Explorer):
         check_traceable(model, vocab)
         self._canvas = MinibatchCanvas(X, Y, trace_minibatch(model, X), vocab)
         rows, steps = X.shape
-        step_slider = ipywidgets.IntSlider(step, max=steps - 1, **labelled("step", "3em"))
-        row_slider = ipywidgets.IntSlider(row, max=rows - 1, **labelled("row", "3em"))
+        step_slider = ipywidgets.IntSlider(step, max=steps - 1, **labeled("step", "3em"))
+        row_slider = ipywidgets.IntSlider(row, max=rows - 1, **labeled("row", "3em"))
         self.play = play_buttons(step_slider)
         controls = {"step": step_slider, "row": row_slider}
         super().__init__(

@@ -9,7 +9,7 @@ import torch
 from ..equations import gru_step
 from ..plotting import BLUE, GREEN, GREY, ORANGE, RED, SKY, Picture
 from .canvas import LETTERS, Canvas, to_pixels
-from .explorer import Explorer, labelled
+from .explorer import Explorer, labeled
 
 STEPS_AHEAD = 20  # further steps, all with the same input
 
@@ -63,10 +63,10 @@ class OneUnitCanvas(Canvas):
         self.text(50, 200, "gates")
         self.text(310, 200, "what follows: the state h")
 
-    def _point(self, name: str, colour: str, marker: str, y: float) -> tuple[Any, ...]:
+    def _point(self, name: str, color: str, marker: str, y: float) -> tuple[Any, ...]:
         """A marker on the line of values, a stem from it up or down to ``y``, and its label."""
-        stem = self.animate(self.line.plot([], [], color=colour, lw=1)[0])
-        dot = self.animate(self.line.plot([], [], color=colour, marker=marker, ms=12)[0])
+        stem = self.animate(self.line.plot([], [], color=color, lw=1)[0])
+        dot = self.animate(self.line.plot([], [], color=color, marker=marker, ms=12)[0])
         return name, y, stem, dot, self.label(0, 0, anchor="ld" if y > 0 else "la")
 
     def picture(self, x: float, h: float, **biases: float) -> Picture:
@@ -128,7 +128,7 @@ class OneUnitExplorer(Explorer):
                 max=high,
                 step=0.1,
                 readout_format=".1f",
-                **labelled(words, "4.4em"),
+                **labeled(words, "4.4em"),
             )
             for name, words, low, high in self.SLIDERS
         }
