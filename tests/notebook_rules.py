@@ -60,8 +60,11 @@ class Notebook:
         return next((part for part in parts if re.match(rf"{title}\s*$", part, re.M)), "")
 
     def exercises(self):
-        """The numbers of the exercises."""
-        return [int(n) for n in re.findall(r"^(?:\*\*)?(\d+)\. ", self.section("Exercises"), re.M)]
+        """The text of each exercise by its number, as (number, text), in their order."""
+        asked = self.section("Exercises").partition("\n\nWorked solutions")[0]
+        _, *parts = re.split(r"^(\d+)\. ", asked, flags=re.M)
+        numbers, texts = map(int, parts[::2]), map(str.strip, parts[1::2])
+        return list(zip(numbers, texts, strict=True))
 
 
 def joined(text):
@@ -303,20 +306,24 @@ def has_a_footer(notebook):
 
 def has_exercises(notebook):
     """At least four exercises, numbered from 1."""
-    numbers = notebook.exercises()
+    numbers = [number for number, _ in notebook.exercises()]
     if len(numbers) < 4 or numbers != list(range(1, len(numbers) + 1)):
         yield f"there must be at least four exercises, numbered from 1, not {numbers}"
 
 
 def has_solutions(notebook):
-    """A solution, under a heading of its own, for each exercise, and a link to them."""
+    """For each exercise its text and a solution, under a heading of its own, and a link to them."""
     path = notebook.path.parent / "solutions" / f"{notebook.path.stem}_solutions.ipynb"
     if not path.is_file():
         yield f"there is no solutions/{path.name}"
         return
-    solved = re.findall(r"^## +Exercise +(\d+)\b", Notebook(path).markdown, re.M)
-    if [int(n) for n in solved] != notebook.exercises():
-        yield f"exercises {notebook.exercises()}, solutions to {solved}"
+    asked, answers = notebook.exercises(), Notebook(path).markdown
+    solved = [int(n) for n in re.findall(r"^## +Exercise +(\d+)\b", answers, re.M)]
+    if solved != [number for number, _ in asked]:
+        yield f"exercises {[number for number, _ in asked]}, solutions to {solved}"
+    for number, text in asked:
+        if number in solved and f"## Exercise {number}\n\n{text}" not in answers:
+            yield f"solutions/{path.name} does not begin solution {number} with its exercise"
     if f"solutions/{path.name}" not in notebook.section("Exercises"):
         yield "the exercises do not link to their solutions"
 

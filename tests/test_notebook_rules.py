@@ -97,9 +97,7 @@ GOOD = [
     text_cell("| a | b |\n| --- | --- |\n| " + "word " * 150 + "| c |"),
     text_cell("## Summary\n\n" + "word " * 150),
     text_cell("## Exercises\n\n1. *Recall.* One.\n2. Two.\n3. Three."),
-    text_cell(
-        "**4. Do it.** Four.\n\nWorked solutions: [here](solutions/01_lesson_solutions.ipynb)"
-    ),
+    text_cell("4. *Do it.* Four.\n\nWorked solutions: [here](solutions/01_lesson_solutions.ipynb)"),
     text_cell("## Next\n\nThe next lesson."),
 ]
 BAD = [
@@ -148,7 +146,7 @@ REPORTED = {
     rules.has_a_header: ["'# 05 '", "Question", "Needs", "three", "number of minutes"],
     rules.has_a_footer: ["last headings", "under Summary", "under Next"],
     rules.has_exercises: ["[1, 2, 4]"],
-    rules.has_solutions: ["solutions to ['1', '2']", "not link"],
+    rules.has_solutions: ["solutions to [1, 2]", "not begin solution 2", "not link"],
     rules.matches_the_package: ["not the code of gru_helpers.dataset.Vocab", "gru_step is not"],
     rules.writes_out_what_it_teaches: ["unroll", "gru_switched"],
 }
@@ -156,9 +154,11 @@ REPORTED = {
 
 @pytest.fixture
 def solutions(tmp_path):
-    """The solutions of both lessons: one for each exercise of the good one, two of the bad one."""
-    for name, numbers in (("01_lesson", (1, 2, 3, 4)), ("05_lesson", (1, 2))):
-        cells = [text_cell("# Solutions"), *[text_cell(f"## Exercise {n}") for n in numbers]]
+    """The solutions of both lessons: to each exercise of the good one, to two of the bad one."""
+    good = ("*Recall.* One.", "Two.", "Three.", "*Do it.* Four.")
+    for name, texts in (("01_lesson", good), ("05_lesson", ("One.", "Another."))):
+        answers = [f"## Exercise {n}\n\n{text}\n\nSo." for n, text in enumerate(texts, start=1)]
+        cells = [text_cell("# Solutions"), *map(text_cell, answers)]
         write(tmp_path / "solutions" / f"{name}_solutions.ipynb", cells)
     return tmp_path / "solutions"
 
