@@ -520,6 +520,18 @@ def plot_minibatches(batches: Sequence[Tensor], vocab: Any, title: str = "") -> 
     return figure
 
 
+def plot_heat(values: Tensor, xlabel: str, ylabel: str, title: str = "") -> Figure:
+    """A heat map of ``values``, ``(num_steps, features)``, each from 0 to 1; steps go right."""
+    figure, axes = _new_axes(8.5, 3.9)
+    image = axes.imshow(
+        values.T.numpy(), "cividis", aspect="auto", interpolation="nearest", vmin=0, vmax=1
+    )
+    _style(axes, xlabel, ylabel, title)
+    axes.grid(visible=False)
+    figure.colorbar(image, ax=axes, pad=0.01, fraction=0.05)
+    return figure
+
+
 def plot_flow(
     panels: Mapping[str, Tensor], characters: str, title: str = "", tokens: Sequence[str] = ()
 ) -> Figure:

@@ -13,7 +13,10 @@ import gru_helpers
 ROOT = Path(gru_helpers.__file__).resolve().parent.parent
 HEAVY = {"matplotlib", "PIL", "ipywidgets", "IPython", "pooch", "requests"}
 LATER = ("gru_helpers.plotting", "gru_helpers.widgets", "gru_helpers.classic")
-LATER += tuple(f"gru_helpers.studies.{name}" for name in ("bench", "speedrun", "train_pretrained"))
+LATER += tuple(
+    f"gru_helpers.studies.{name}"
+    for name in ("bench", "long_memory", "speedrun", "train_pretrained")
+)
 PUBLIC = """
 load_data_time_machine get_params init_gru_state gru RNNModelScratch RNNModel train predict try_gpu
 Clamp GateTrace trace_gates clamp_gates continue_text half_lives load_pretrained
