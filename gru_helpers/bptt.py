@@ -69,7 +69,7 @@ def gru_step_backward(
         dRH = dN @ W_hh.T
         dR, dH_h = dRH * H_prev, dRH * R
     dA_r = dR * R * (1 - R)
-    dH_prev = dH * Z + dH_h + dA_z @ W_hz.T + dA_r @ W_hr.T  # four ways back
+    dH_prev = dH * Z + dA_z @ W_hz.T + dH_h + dA_r @ W_hr.T  # roads 1 to 4
     return dA_z, dA_r, dA_h, dN, dH_prev
 
 

@@ -307,14 +307,16 @@ def plot_lines(
     title: str = "",
     log: str = "",
     marks: Mapping[str, float] | None = None,
+    styles: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Figure:
     """Several curves. ``curves`` maps a name to ``(xs, ys)``; ``log`` may hold ``x`` and ``y``.
 
-    ``marks`` maps a name to a height at which a horizontal line is drawn.
+    ``marks`` maps a name to a height at which a horizontal line is drawn, ``styles`` the name of a
+    curve to a style other than the usual one, as in ``ROADS``.
     """
     figure, axes = _new_axes(7.5, 3.9)
-    for (name, (xs, ys)), style in zip(curves.items(), _line_styles(), strict=False):
-        axes.plot(xs, ys, label=name, **style)
+    for (name, (xs, ys)), usual in zip(curves.items(), _line_styles(), strict=False):
+        axes.plot(xs, ys, label=name, **(styles or {}).get(name, usual))
     for name, height in (marks or {}).items():
         axes.axhline(height, color=GREY, linestyle="-", lw=1, label=name)
     if "x" in log:
@@ -485,6 +487,76 @@ def gate_diagram(stage: int = 3, numbers: Mapping[str, float] | None = None) -> 
     if stage == 3:
         axes.text(mix_x + 0.25, 7.6, "keep $z$ of the old,\n$1 - z$ of the candidate", fontsize=11,
                   ha="left", va="center", color=BLACK)  # fmt: skip
+    return figure
+
+
+# The roads on which a gradient passes a step, by number: the name and the style of each.
+# ``gate_diagram`` has the same colors.
+ROADS: dict[int, tuple[str, dict[str, Any]]] = {
+    1: ("kept", {"color": RED, "lw": 3.4, "linestyle": "-"}),
+    2: ("update gate", {"color": BLUE, "lw": 2.2, "linestyle": (0, (6, 1.2))}),
+    3: ("candidate", {"color": GREEN, "lw": 2.2, "linestyle": "-."}),
+    4: ("reset gate", {"color": ORANGE, "lw": 2.2, "linestyle": (0, (2, 1))}),
+}
+
+
+def road_diagram(values: Sequence[float] | None = None) -> Figure:
+    """The four roads from the gradient of the new state, on the right, to that of the old one.
+
+    Each road is a line of factors, with its number and style in ``ROADS``; road 4 leaves road 3
+    behind W_hh. ``values``, one for each road, are written where the roads arrive, and their sum.
+    """
+    from matplotlib.patches import FancyBboxPatch
+
+    figure = new_figure(9.0, 4.0)
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, 18.5), ylim=(0.3, 8.5))
+    axes.axis("off")
+    left, right, fork = 2.9, 16.3, 9.0
+    heights = {1: 7.4, 2: 5.4, 3: 3.4, 4: 1.4}
+    factors: dict[int, tuple[tuple[float, str], ...]] = {
+        1: ((12.1, "$z$"),),
+        2: ((14.3, r"$h_{t-1} - \tilde h$"), (12.1, "$z(1-z)$"), (10.2, r"$W_{hz}^{\top}$")),
+        3: (
+            (14.3, "$1 - z$"),
+            (12.1, r"$1 - \tilde h^2$"),
+            (10.2, r"$W_{hh}^{\top}$"),
+            (7.7, "$r$"),
+        ),
+        4: ((9.0, "$h_{t-1}$"), (7.3, "$r(1-r)$"), (5.72, r"$W_{hr}^{\top}$")),
+    }
+    words: dict[str, Any] = {"fontsize": 13, "ha": "center", "va": "center", "zorder": 5}
+    for number, (name, style) in ROADS.items():
+        y, color = heights[number], style["color"]
+        way = ([fork, fork, left + 0.7], [heights[3], y, y])
+        axes.plot(*(way if number == 4 else ([right, left + 0.7], [y, y])), zorder=1, **style)
+        head = {"arrowstyle": "-|>", "color": color, "lw": 0, "mutation_scale": 22}
+        axes.annotate("", (left + 0.32, y), (left + 0.8, y), arrowprops=head)
+        frame = {"boxstyle": "round,pad=0.35", "fc": "white", "ec": color, "lw": 2}
+        for x, factor in factors[number]:
+            axes.text(x, y, factor, bbox=frame, **words)
+        x, y = (10.6, y) if number == 4 else (6.0, y + 0.68)
+        axes.plot(x, y, "o", ms=16, color=color, zorder=4)
+        axes.text(x, y - 0.03, str(number), **words | {"color": "white", "weight": "bold"})
+        axes.text(x + 0.5, y, name, **words | {"ha": "left"})
+        if values:
+            axes.text(
+                left + 1.4,
+                heights[number] + 0.55,
+                f"{values[number - 1]:+.4f}".replace("-", "−"),
+                **words,
+            )
+    axes.plot([right] * 2, [heights[3], heights[1]], color=BLACK, lw=2)
+    axes.plot([right, right + 0.6], [heights[2]] * 2, color=BLACK, lw=2)
+    axes.plot(fork, heights[3], "o", ms=7, color=GREEN, zorder=4)
+    low, high = heights[4] - 0.5, heights[1] + 0.5
+    bar: dict[str, Any] = {"boxstyle": "round,pad=0.1", "fc": "white", "ec": BLACK, "lw": 2}
+    axes.add_patch(FancyBboxPatch((left - 0.3, low), 0.6, high - low, **bar))
+    axes.text(left, (low + high) / 2, "+", **words | {"fontsize": 17})
+    axes.text(17.6, heights[2], "$dh_t$", **words | {"fontsize": 15})
+    axes.text(1.1, 4.7, "$dh_{t-1}$", **words | {"fontsize": 15})
+    if values:
+        axes.text(1.1, 3.9, f"{sum(values):+.4f}".replace("-", "−"), **words)
     return figure
 
 

@@ -62,6 +62,8 @@ FIGURES = {
     "gate diagram": plotting.gate_diagram,
     "gate diagram, first stage": lambda: plotting.gate_diagram(1),
     "gate diagram, with numbers": lambda: plotting.gate_diagram(numbers=NUMBERS),
+    "road diagram": plotting.road_diagram,
+    "road diagram, with numbers": lambda: plotting.road_diagram([0.41, -0.42, 0.1, -0.04]),
     "flow": lambda: plotting.plot_flow(FLOWS, "time t", "A flow"),
 }
 
@@ -106,6 +108,26 @@ def test_colors_are_the_safe_ones_and_lines_differ_in_dashes_too():
     assert len({str(line._dash_pattern) for line in drawn}) == 6
     safe = {"#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"}
     assert {line.get_color() for line in drawn} == safe
+
+
+def test_a_curve_may_have_the_style_of_its_road():
+    roads = dict(plotting.ROADS.values())
+    names = ("all", "candidate")
+    drawn = plotting.plot_lines(
+        dict.fromkeys(names, ((0, 1), (2, 1))), "k", "gradient", styles=roads
+    ).axes[0]
+    assert [line.get_color() for line in drawn.lines] == [plotting.BLUE, plotting.GREEN]
+
+
+def test_the_roads_have_the_colors_of_the_gate_diagram_and_their_numbers():
+    """The sum is that of the values; no two roads are alike in black and white."""
+    (axes,) = plotting.road_diagram([0.41, -0.42, 0.1, -0.04]).axes
+    texts = [text.get_text() for text in axes.texts]
+    for number, (name, style) in plotting.ROADS.items():
+        assert {str(number), name} <= set(texts)
+        assert any(line.get_color() == style["color"] for line in axes.lines)
+    assert {"+0.4100", "−0.4200", "+0.1000", "−0.0400", "+0.0500"} <= set(texts)
+    assert len({str(style["linestyle"]) for _, style in plotting.ROADS.values()}) == 4
 
 
 def test_a_seventh_curve_is_drawn_too():
