@@ -1,8 +1,9 @@
 """The gated recurrent unit (GRU), written as it is taught.
 
 The bodies of these functions are the same code, statement by statement, as the definitions in
-notebooks 02, 03 and 05; a test holds them together. Equations: Cho et al. 2014 (arXiv:1406.1078),
-in the notation of Zhang et al., *Dive into Deep Learning*, chapter "Gated Recurrent Units"::
+notebooks 00, 02, 03 and 05; a test holds them together. Equations: Cho et al. 2014
+(arXiv:1406.1078), in the notation of Zhang et al., *Dive into Deep Learning*, chapter "Gated
+Recurrent Units"::
 
     Z_t       = sigmoid(X_t W_xz + H_{t-1} W_hz + b_z)            update gate
     R_t       = sigmoid(X_t W_xr + H_{t-1} W_hr + b_r)            reset gate

@@ -24,21 +24,23 @@ MAX_LINES, USUAL_LINES, SHARE_OF_USUAL_CELLS = 30, 16, 0.85
 USUAL_WORDS, SHARE_OF_USUAL_TEXTS = 100, 0.90
 MAX_OUTPUT = 100_000  # characters of JSON, figures included
 CELLS_TO_ASSERT = 3
+MIN_EXERCISES, EXERCISES_OF_ONE_PAGE = 4, 3
+ONE_PAGE, WORDS_OF_ONE_PAGE = "00", 900  # the lesson that is a summary of the others
 TAGS = {"nbval-ignore-output", "raises-exception", "nbval-skip"}
 FOOTER = ("Summary", "Exercises", "Next")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 # The definitions of these modules are taught; those in TAUGHT must be written out in the lesson.
-MODULES = ("dataset", "equations", "models", "trainer", "bptt")
+MODULES = ("dataset", "equations", "models", "trainer", "bptt", "studies.long_memory")
 TAUGHT = {
+    "00": ("get_params", "init_gru_state", "gru", "RNNModelScratch"),
     "01": ("gru_step",),
     "02": ("get_params",),
     "03": ("seq_data_iter_sequential", "init_gru_state", "gru"),
     "04": ("grad_clipping",),
     "05": ("gru_step", "unroll", "gru_switched"),
     "07": ("gru_forward", "gru_step_backward", "gru_backward"),
+    "08": ("number_batch", "NumberHolder", "train_holder", "read_number"),
 }
-# Lesson 01 writes gru_step without its switches: there the results are compared, not the code.
-COMPARED_BY_RESULT = {("01", "gru_step")}
 
 
 class Notebook:
@@ -305,10 +307,18 @@ def has_a_footer(notebook):
 
 
 def has_exercises(notebook):
-    """At least four exercises, numbered from 1."""
+    """At least four exercises, three on one page, numbered from 1."""
     numbers = [number for number, _ in notebook.exercises()]
-    if len(numbers) < 4 or numbers != list(range(1, len(numbers) + 1)):
-        yield f"there must be at least four exercises, numbered from 1, not {numbers}"
+    least = EXERCISES_OF_ONE_PAGE if notebook.number == ONE_PAGE else MIN_EXERCISES
+    if len(numbers) < least or numbers != list(range(1, len(numbers) + 1)):
+        yield f"there must be at least {least} exercises, numbered from 1, not {numbers}"
+
+
+def fits_on_one_page(notebook):
+    """Lesson 00 is short: all its text together, header and footer included."""
+    words = words_of(notebook.markdown)
+    if notebook.number == ONE_PAGE and words > WORDS_OF_ONE_PAGE:
+        yield f"the text has {words} words, more than {WORDS_OF_ONE_PAGE}"
 
 
 def has_solutions(notebook):
@@ -373,7 +383,8 @@ def package_definitions():
     """Every definition of the taught modules: name to (module, what it does)."""
     found = {}
     for module in MODULES:
-        text = (ROOT / "gru_helpers" / f"{module}.py").read_text(encoding="utf-8")
+        path = ROOT / "gru_helpers" / f"{module.replace('.', '/')}.py"
+        text = path.read_text(encoding="utf-8")
         for name, node in definitions(ast.parse(text)).items():
             found.setdefault(name, (module, essence(node)))
     return found
@@ -406,12 +417,45 @@ def step_results_differ(node):
     return len(ours) != len(theirs) or not all(map(torch.equal, ours, theirs))
 
 
+def model_results_differ(node):
+    """Whether the class ``RNNModelScratch`` gives other results or gradients, in any bit."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    from gru_helpers import RNNModelScratch, get_params, gru, init_gru_state
+
+    scope = {"F": F, "nn": nn, "torch": torch}
+    exec(compile(ast.Module([node], type_ignores=[]), "<notebook>", "exec"), scope)
+    X = torch.arange(12).reshape(3, 4) % 5  # (batch_size, num_steps)
+    found = []
+    for model_class in (RNNModelScratch, scope["RNNModelScratch"]):
+        torch.manual_seed(0)
+        model = model_class(5, 7, "cpu", get_params, init_gru_state, gru)
+        _, state = model(X)
+        logits, (H,) = model(X, state)  # (num_steps * batch_size, 5), (3, 7)
+        logits.logsumexp(dim=1).sum().backward()
+        grads = [param.grad for param in model.parameters()]
+        found.append([*model.params, *model.begin_state(3), logits, H, *grads])
+    ours, theirs = found
+    return len(ours) != len(theirs) or not all(map(torch.equal, ours, theirs))
+
+
+# Lesson 01 writes gru_step without its switches, and 00 the model without its checks: there the
+# results are compared, not the code.
+COMPARED_BY_RESULT = {
+    ("00", "RNNModelScratch"): model_results_differ,
+    ("01", "gru_step"): step_results_differ,
+}
+
+
 def matches_the_package(notebook):
     """What a lesson defines under a name of the package does what the package does."""
     for name, node in shared_definitions(notebook):
         module, expected = package_definitions()[name]
-        if (notebook.number, name) in COMPARED_BY_RESULT:
-            if step_results_differ(node):
+        results_differ = COMPARED_BY_RESULT.get((notebook.number, name))
+        if results_differ:
+            if results_differ(node):
                 yield f"{name} does not give what gru_helpers.{module}.{name} gives"
         elif essence(node) != expected:
             yield f"{name} is not the code of gru_helpers.{module}.{name}"
@@ -445,6 +489,7 @@ LESSON = [
     has_a_header,
     has_a_footer,
     has_exercises,
+    fits_on_one_page,
     has_solutions,
     matches_the_package,
     writes_out_what_it_teaches,

@@ -6,7 +6,8 @@ from pathlib import Path
 import notebook_rules as rules
 import pytest
 
-ALL_RULES = rules.ANY_NOTEBOOK + rules.LESSON
+# of those of all lessons; one page is 00 alone
+ALL_RULES = [r for r in rules.ANY_NOTEBOOK + rules.LESSON if r is not rules.fits_on_one_page]
 PAIRS = [(path, rule) for path in rules.LESSONS + rules.SOLUTIONS for rule in rules.rules_of(path)]
 
 
@@ -182,6 +183,47 @@ def test_lesson_01_must_give_the_same_step_to_the_last_bit(solutions):
     assert list(rules.matches_the_package(rules.Notebook(path))) == [
         "gru_step does not give what gru_helpers.equations.gru_step gives"
     ]
+
+
+MODEL = """class RNNModelScratch(nn.Module):
+    def __init__(self, vocab_size, num_hiddens, device, get_params, init_state, forward_fn):
+        super().__init__()
+        self.vocab_size, self.num_hiddens = vocab_size, num_hiddens
+        self.init_state, self.forward_fn = init_state, forward_fn
+        self.params = nn.ParameterList(get_params(vocab_size, num_hiddens, device))
+
+    def forward(self, X, state=None):
+        state = self.begin_state(len(X)) if state is None else state
+        return self.forward_fn(F.one_hot(X.T, self.vocab_size).float(), state, self.params)
+
+    def begin_state(self, batch_size):
+        return self.init_state(batch_size, self.num_hiddens, self.params[0].device)"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [("X.T", "X.T.flip(0)"), ("is None else state", "is None else self.begin_state(len(X))")],
+)
+def test_lesson_00_must_show_the_package_s_model(tmp_path, right, wrong):
+    good = write(tmp_path / "00_lesson.ipynb", [code_cell(MODEL)])
+    assert list(rules.matches_the_package(rules.Notebook(good))) == []
+    bad = write(tmp_path / "00_other.ipynb", [code_cell(MODEL.replace(right, wrong))])
+    assert list(rules.matches_the_package(rules.Notebook(bad))) == [
+        "RNNModelScratch does not give what gru_helpers.models.RNNModelScratch gives"
+    ]
+
+
+def test_lesson_00_is_one_page_with_three_exercises(tmp_path):
+    exercises = "## Exercises\n\n1. One.\n2. Two.\n"
+    cells = [text_cell("word " * 892), text_cell(f"{exercises}3. Three.")]
+    page = rules.Notebook(write(tmp_path / "00_lesson.ipynb", cells))
+    assert not [*rules.has_exercises(page), *rules.fits_on_one_page(page)]
+    cells = [text_cell("word " * 900), text_cell(exercises)]
+    page = rules.Notebook(write(tmp_path / "00_other.ipynb", cells))
+    assert list(rules.has_exercises(page)) == [
+        "there must be at least 3 exercises, numbered from 1, not [1, 2]"
+    ]
+    assert list(rules.fits_on_one_page(page)) == ["the text has 906 words, more than 900"]
 
 
 def test_the_command_prints_faults_and_returns_1(solutions, capsys):
