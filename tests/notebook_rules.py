@@ -63,7 +63,7 @@ class Notebook:
 
     def exercises(self):
         """The text of each exercise by its number, as (number, text), in their order."""
-        asked = self.section("Exercises").partition("\n\nWorked solutions")[0]
+        asked = re.split(r"\n\n\[?Worked solutions", self.section("Exercises"))[0]
         _, *parts = re.split(r"^(\d+)\. ", asked, flags=re.M)
         numbers, texts = map(int, parts[::2]), map(str.strip, parts[1::2])
         return list(zip(numbers, texts, strict=True))
