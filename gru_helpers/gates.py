@@ -434,7 +434,7 @@ def half_lives(trace: GateTrace) -> Tensor:
     The share of a state that is left after the text is the product of the gates on the way, so
     the half-life is ``ln 2`` over the mean of ``-ln z``: an average over the text, infinite for a
     unit that never forgets. What comes back through other units and the candidate is not counted;
-    see ``self_sensitivity``.
+    ``state_jacobians`` has it all.
     """
     return math.log(2) / trace.Z.double().log().mean(dim=0).abs()
 
@@ -475,68 +475,3 @@ def state_jacobians(model: nn.Module, trace: GateTrace) -> Tensor:
             for t, (X, H) in enumerate(zip(cell.one_hot(trace.ids), before, strict=True))
         ]
     )
-
-
-def self_sensitivity(jacobians: Tensor, max_lag: int, every: int = 1) -> Tensor:
-    """How much of each unit's state is left after k steps, by derivatives.
-
-    Returns ``(max_lag + 1, num_hiddens)``. Row k is the derivative of the state now by that of
-    the same unit k steps ago, through all paths there are, as the mean of its absolute value over
-    every ``every``-th step, from the end of the text backwards. ``jacobians`` are those of
-    ``state_jacobians``. Raises ``ValueError`` for a text of no more than ``max_lag`` steps, and
-    for an ``every`` below 1.
-    """
-    num_steps, num_hiddens, _ = jacobians.shape
-    if not 0 < max_lag < num_steps:
-        raise ValueError(
-            f"max_lag must lie between 1 and {num_steps - 1}, one less than the steps of the text, "
-            f"got {max_lag}."
-        )
-    if every < 1:
-        raise ValueError(f"every must be a positive integer, got {every}.")
-    found = []
-    for now in range(num_steps - 1, max_lag - 1, -every):
-        product, rows = torch.eye(num_hiddens).to(jacobians), []
-        for lag in range(max_lag + 1):
-            rows.append(product.diagonal().abs())
-            product = product @ jacobians[now - lag]
-        found.append(torch.stack(rows))
-    return torch.stack(found).mean(dim=0)
-
-
-# --- what units follow --------------------------------------------------------------------------
-
-
-def text_features(text: str) -> dict[str, Tensor]:
-    """Simple features of each character of a text, by name: ``(num_steps,)`` each.
-
-    ``space`` and ``vowel`` are 0 or 1, ``place in the word`` counts the letters since the last
-    space, ``place in the text`` all characters.
-    """
-    places, place = [], 0
-    for character in text:
-        place = 0 if character == " " else place + 1
-        places.append(float(place))
-    return {
-        "space": torch.tensor([float(c == " ") for c in text]),
-        "vowel": torch.tensor([float(c in "aeiou") for c in text]),
-        "place in the word": torch.tensor(places),
-        "place in the text": torch.arange(float(len(text))),
-    }
-
-
-def correlations(values: Tensor, feature: Tensor) -> Tensor:
-    """Pearson's correlation of each column of ``values`` with ``feature``: ``(num_hiddens,)``.
-
-    ``values`` is ``(num_steps, num_hiddens)``, ``feature`` ``(num_steps,)``. A column, or a
-    feature, that never changes has correlation 0. Raises ``ValueError`` for unequal lengths.
-    """
-    if values.shape[0] != feature.shape[0]:
-        raise ValueError(
-            f"values and feature must have the same number of steps, got {values.shape[0]} and "
-            f"{feature.shape[0]}."
-        )
-    values, feature = values.double(), feature.double().to(values.device)
-    values, feature = values - values.mean(dim=0), feature - feature.mean()
-    scale = values.norm(dim=0) * feature.norm()
-    return torch.where(scale > 1e-12, feature @ values / scale.clamp_min(1e-12), 0.0)

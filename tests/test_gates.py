@@ -32,10 +32,7 @@ from gru_helpers.gates import (
     GATES,
     ORDERS,
     check_traceable,
-    correlations,
-    self_sensitivity,
     state_jacobians,
-    text_features,
     trace_minibatch,
     unit_order,
 )
@@ -381,37 +378,15 @@ def test_jacobians_are_those_of_the_reference(any_model, vocab, plain):
     assert len(trace) == t + 1
 
 
-@pytest.mark.parametrize("every", [1, 2, 3])
-def test_self_sensitivity_is_that_of_the_reference(any_model, vocab, every):
-    trace = trace_gates(any_model, TEXT[:9], vocab, state=START)
-    P, inputs = weights(any_model), np.eye(28)[trace.ids][:, None]
-    before = [array(START), *array(trace.H)]
-    found = self_sensitivity(state_jacobians(any_model, trace), 4, every)
-    assert torch.equal(found[0], torch.ones(6, dtype=torch.float64))
-    for lag in range(1, 5):
-        slopes = []
-        for now in range(8, 3, -every):
-            steps = inputs[now - lag + 1 : now + 1]
-
-            def last(H, steps=steps):
-                return reference.run(P, steps, H[..., None, :])["H"][..., -1, 0, :]
-
-            (J,) = reference.derivatives(last, before[now - lag + 1])
-            slopes.append(np.abs(J.diagonal()))
-        assert np.allclose(array(found[lag]), np.mean(slopes, axis=0), rtol=0, atol=1e-12)
-
-
 def test_what_is_left_of_a_state_that_is_kept_or_held(any_model, vocab):
     trace = trace_gates(any_model, TEXT, vocab, Clamp("Z", 1.0))
     J = state_jacobians(any_model, trace)
     assert torch.equal(J, torch.eye(6, dtype=torch.float64).expand_as(J))
-    left = self_sensitivity(J, 10)
-    assert torch.equal(left, torch.ones_like(left))
     trace = trace_gates(any_model, TEXT, vocab, Clamp("H", 0.5))
     assert not state_jacobians(any_model, trace).any()
 
 
-# --- what units follow --------------------------------------------------------------------------
+# --- the order of units --------------------------------------------------------------------------
 
 
 def test_units_in_four_orders(any_model, vocab):
@@ -442,30 +417,6 @@ def test_units_that_are_alike_stay_in_their_order(vocab, by):
         model.params[2][3] = 1000.0  # z = 1 in unit 3, which never forgets
     first = unit_order(trace_gates(model, TEXT, vocab), by)[0]
     assert first == (3 if by in ("half-life", "mean z") else 0)
-
-
-def test_the_features_of_a_text():
-    found = text_features("a bee  xe")
-    assert found["space"].tolist() == [0, 1, 0, 0, 0, 1, 1, 0, 0]
-    assert found["vowel"].tolist() == [1, 0, 0, 1, 1, 0, 0, 0, 1]
-    assert found["place in the word"].tolist() == [1, 0, 1, 2, 3, 0, 0, 1, 2]
-    assert found["place in the text"].tolist() == list(range(9))
-    assert all(values.shape == (9,) for values in found.values())
-
-
-@given(rows=st.integers(2, 12), columns=st.integers(1, 5), seed=st.integers(0, 10_000))
-def test_correlations_are_those_of_numpy(rows, columns, seed):
-    rng = np.random.default_rng(seed)
-    values, feature = rng.normal(size=(rows, columns)), rng.normal(size=rows)
-    found = correlations(torch.tensor(values), torch.tensor(feature))
-    for column, r in zip(values.T, found.tolist(), strict=True):
-        assert r == pytest.approx(np.corrcoef(column, feature)[0, 1], abs=1e-10)
-
-
-def test_what_never_changes_has_correlation_0():
-    values = torch.tensor([[0.1, 1.0], [0.1, 2.0], [0.1, 4.0]])
-    assert correlations(values, torch.tensor([1.0, 2.0, 4.0])).tolist() == pytest.approx([0, 1])
-    assert correlations(values, torch.full((3,), 0.3)).tolist() == [0, 0]
 
 
 # --- a minibatch --------------------------------------------------------------------------------
@@ -553,10 +504,6 @@ def go_on(step=1, num_chars=5, model=None, vocab=ENGLISH):
     return continue_text(model or build("before"), trace(), vocab, step, num_chars)
 
 
-def sensitivity(max_lag, every=1):
-    return self_sensitivity(torch.zeros(10, 2, 2), max_lag, every)
-
-
 GATE = "gate must be one of 'Z', 'R', 'H_tilde', 'H', got"
 SHARE, SIGNED = "must be clamped to values from 0 to 1, got", "clamped to values from -1 to 1, got"
 STEPS = "A clamp must act on at least one step, start < stop, got"
@@ -576,7 +523,6 @@ SIZES = (
     "The model must be the one that was traced, with 6 units and 28 tokens, got one with 5 and 28."
 )
 ROW = "The state must be one row of 6 numbers, as begin_state(1, device) gives it, got"
-LAG = "max_lag must lie between 1 and 9, one less than the steps of the text, got"
 MINIBATCH = "X must hold integer token ids of shape (batch_size, num_steps), got shape"
 
 REFUSED = [
@@ -632,10 +578,6 @@ REFUSED = [
     (lambda: trace(state=torch.full((6,), math.nan)), f"{ROW} numbers that are nan."),
     (lambda: trace(state=[0.0] * 6), f"{ROW} [0.0, 0.0"),
     (lambda: unit_order(trace(), "size"), "by must be one of 'index', 'half-life', 'mean z', 'var"),
-    (lambda: sensitivity(10), f"{LAG} 10."),
-    (lambda: sensitivity(0), f"{LAG} 0."),
-    (lambda: sensitivity(3, every=0), "every must be a positive integer, got 0."),
-    (lambda: correlations(X, X[0]), "the same number of steps, got 3 and 7."),
     (lambda: minibatch(X + 1), "Token ids must lie between 0 and 27, got 28: was X made with"),
     (lambda: minibatch(torch.zeros(2, 3)), f"{MINIBATCH} (2, 3) and type torch.float32."),
     (lambda: minibatch(X[0]), f"{MINIBATCH} (7,) and type torch.int64."),
