@@ -10,7 +10,7 @@ epochs that it says. The seconds are those of training; measuring is not counted
 In ``LOG`` each recipe changes the one before in the way that its label says, with learning rate
 and number of epochs tuned anew where that was needed. Results go to
 ``build/speedrun/speedrun.json``; with ``--record`` also to ``data/speedrun.json``, which
-notebook 07 reports.
+notebook 11 reports.
 """
 
 from __future__ import annotations
