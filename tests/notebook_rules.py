@@ -30,13 +30,13 @@ TAGS = {"nbval-ignore-output", "raises-exception", "nbval-skip"}
 FOOTER = ("Summary", "Exercises", "Next")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 # The definitions of these modules are taught; those in TAUGHT must be written out in the lesson.
-MODULES = ("dataset", "equations", "models", "trainer", "bptt", "studies.long_memory")
+MODULES = ("dataset", "ngrams", "equations", "models", "trainer", "bptt", "studies.long_memory")
 TAUGHT = {
     "00": ("get_params", "init_gru_state", "gru", "RNNModelScratch"),
     "01": ("gru_step",),
     "02": ("get_params",),
     "03": ("seq_data_iter_sequential", "init_gru_state", "gru"),
-    "04": ("grad_clipping",),
+    "04": ("grad_clipping", "ngram_probabilities"),
     "05": ("gru_step", "unroll", "gru_switched"),
     "07": ("gru_forward", "gru_step_backward", "gru_backward"),
     "08": ("number_batch", "NumberHolder", "train_holder", "read_number"),

@@ -41,7 +41,7 @@ TAUGHT, TORCH, FAST, FAST_AFTER = "taught loop", "nn.GRU", "fast GRU", "fast, af
 LOWER_BOUND = "lower bound"
 RATIOS = ((TAUGHT, FAST), (TORCH, FAST), (TORCH, FAST_AFTER), (FAST, LOWER_BOUND))
 WARM_UP, MIN_ROUNDS = 2, 3
-RECORD = "bench.json"  # in data/, drawn by notebook 07
+RECORD = "bench.json"  # in data/, drawn by notebook 11
 
 Step = Callable[[], None]
 Report = dict[str, Any]

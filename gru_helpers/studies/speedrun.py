@@ -3,14 +3,15 @@
 One model (a GRU with 256 hidden units and a linear output, 28 tokens), one text (the first 10,000
 characters of *The Time Machine*), several recipes for training it. What counts is the perplexity
 of the finished weights over one pass of the classic sequential minibatches: 32 rows, the state
-carried along each row from zero, nothing averaged while the weights moved. A recipe without a
-schedule stops after the first epoch at which that is 1.1 or less; one with a schedule runs the
-epochs that it says. The seconds are those of training; measuring is not counted.
+carried along each row from zero, nothing averaged while the weights moved. The last 32 characters
+of a row fill no minibatch and do not count. A recipe without a schedule stops after the first
+epoch at which that is 1.1 or less; one with a schedule runs the epochs that it says, a number tuned
+in runs that are not reported. The seconds are those of training; measuring is not counted.
 
 In ``LOG`` each recipe changes the one before in the way that its label says, with learning rate
 and number of epochs tuned anew where that was needed. Results go to
 ``build/speedrun/speedrun.json``; with ``--record`` also to ``data/speedrun.json``, which
-notebook 07 reports.
+notebook 11 reports.
 """
 
 from __future__ import annotations
