@@ -43,7 +43,7 @@ def test_the_taught_loop_and_the_fast_one_are_one_recipe(ids, vocab):
 
 def test_first_weights_are_what_the_recipe_says(vocab):
     torch.manual_seed(0)
-    recipe = replace(FAST, start=0.5, input_scale=3.0, update_bias=-2.0)
+    recipe = replace(FAST, scale=0.5, input_scale=3.0, update_bias=-2.0)
     model = make_model(recipe, len(vocab))
     for std, names in ((0.5, ("W_hz", "W_hr", "W_hh")), (1.5, ("W_xz", "W_xr", "W_xh"))):
         weights = torch.cat([getattr(model, name) for name in names])
@@ -84,7 +84,7 @@ def test_what_is_measured_is_one_pass_with_fixed_weights(ids, vocab):
 
 def test_a_recipe_without_a_schedule_stops_where_it_reaches_the_target(ids, vocab, monkeypatch):
     monkeypatch.setattr(speedrun, "TARGET", 20.0)
-    recipe = replace(FAST, lr=2.0, start=0.1)
+    recipe = replace(FAST, lr=2.0, scale=0.1)
     run = train_once(recipe, ids, vocab, seed=0)
     assert run["perplexity"] <= 20
     assert 1 < run["epochs"] < speedrun.MAX_EPOCHS

@@ -45,7 +45,7 @@ RECORD = "speedrun.json"
 class Recipe:
     """How to train; the defaults are the classic recipe.
 
-    ``model`` is ``"taught"`` (the loop of notebook 03), ``"nn.GRU"`` or ``"fast"``. ``start`` is
+    ``model`` is ``"taught"`` (the loop of notebook 03), ``"nn.GRU"`` or ``"fast"``. ``scale`` is
     the standard deviation of the first weights (``"uniform"``: as ``nn.GRU`` draws them), and the
     weights from the input are ``input_scale`` times that. ``offset`` is where the rows begin
     (``None``: somewhere else in each epoch). With ``num_epochs`` the learning rate rises over the
@@ -57,7 +57,7 @@ class Recipe:
     optimizer: str = "SGD"
     lr: float = 1.0
     betas: tuple[float, float] = (0.9, 0.999)
-    start: float | str = 0.01
+    scale: float | str = 0.01
     input_scale: float = 1.0
     update_bias: float = 0.0
     batch_size: int = 32
@@ -67,24 +67,28 @@ class Recipe:
 
 
 TAUGHT = Recipe("classic recipe, taught loop", model="taught")
-LIBRARY = Recipe("classic recipe, nn.GRU", model="nn.GRU", start="uniform")
+LIBRARY = Recipe("classic recipe, nn.GRU", model="nn.GRU", scale="uniform")
 FAST = replace(TAUGHT, label="the backward pass by hand", model="fast")
-UNIFORM = replace(FAST, label="start as nn.GRU starts", start="uniform")
+UNIFORM = replace(FAST, label="initialized as nn.GRU is", scale="uniform")
 ADAM = replace(UNIFORM, label="Adam instead of SGD", optimizer="Adam", lr=0.005)
 SAME_CUTS = replace(ADAM, label="rows cut in the same places always", offset=0)
 SCHEDULE = replace(SAME_CUTS, label="rate up to 0.01 and down to 0", lr=0.01, num_epochs=48)
 SHORTER = replace(SCHEDULE, label="14 steps a minibatch, not 35", num_steps=14, num_epochs=28)
-LARGER_START = replace(
-    SHORTER, label="start N(0, 0.1²), inputs N(0, 1.6²)", start=0.1, input_scale=16.0, num_epochs=14
+LARGER_SCALE = replace(
+    SHORTER,
+    label="weights N(0, 0.1²), inputs N(0, 1.6²)",
+    scale=0.1,
+    input_scale=16.0,
+    num_epochs=14,
 )
 FINAL = replace(
-    LARGER_START,
+    LARGER_SCALE,
     label="shorter averages in Adam, higher rate",
     betas=(0.85, 0.9),
     lr=0.014,
     num_epochs=11,
 )
-LOG = (TAUGHT, LIBRARY, FAST, UNIFORM, ADAM, SAME_CUTS, SCHEDULE, SHORTER, LARGER_START, FINAL)
+LOG = (TAUGHT, LIBRARY, FAST, UNIFORM, ADAM, SAME_CUTS, SCHEDULE, SHORTER, LARGER_SCALE, FINAL)
 # changes to the last recipe that did not help
 ABLATIONS = (
     replace(FINAL, label="update bias 1", update_bias=1.0),
@@ -93,7 +97,7 @@ ABLATIONS = (
     replace(FINAL, label="16 rows", batch_size=16),
     replace(FINAL, label="10 steps a minibatch", num_steps=10),
     replace(FINAL, label="20 steps a minibatch", num_steps=20),
-    replace(FINAL, label="recurrent weights half as large", start=0.05, input_scale=32.0),
+    replace(FINAL, label="recurrent weights half as large", scale=0.05, input_scale=32.0),
     replace(FINAL, label="SGD with the same schedule, rate 8", optimizer="SGD", lr=8.0),
 )
 
@@ -102,12 +106,12 @@ def make_model(recipe: Recipe, vocab_size: int) -> nn.Module:
     """The model of a recipe with its first weights, drawn from torch's generator."""
     if recipe.model == "nn.GRU":
         return RNNModel(nn.GRU(vocab_size, NUM_HIDDENS), vocab_size)
-    params = None if recipe.start == "uniform" else get_params(vocab_size, NUM_HIDDENS, "cpu")
+    params = None if recipe.scale == "uniform" else get_params(vocab_size, NUM_HIDDENS, "cpu")
     model = FastGRUModel(vocab_size, NUM_HIDDENS, params=params)
     with torch.no_grad():
         for name, param in model.named_parameters():
-            if param.dim() == 2 and isinstance(recipe.start, float):
-                param.mul_(recipe.start / 0.01)  # get_params draws with a deviation of 0.01
+            if param.dim() == 2 and isinstance(recipe.scale, float):
+                param.mul_(recipe.scale / 0.01)  # get_params draws with a deviation of 0.01
             if name in ("W_xz", "W_xr", "W_xh"):
                 param.mul_(recipe.input_scale)
             if name == "b_z":
