@@ -11,7 +11,7 @@ from ..plotting import BLUE, GREEN, GREY, ORANGE, RED, SKY, Picture
 from .canvas import LETTERS, Canvas, to_pixels
 from .explorer import Explorer, labeled
 
-STEPS_AHEAD = 20  # further steps, all with the same input
+STEPS_AHEAD = 20  # steps, all with the same input
 
 
 def one_unit_steps(
@@ -54,7 +54,7 @@ class OneUnitCanvas(Canvas):
         self.bars = [self.animate(bar) for bar in bars]
         self.heights = [self.label(0, 0, anchor="ms") for _ in bars]
         future = self.axes(310, 48, 374, 140, xlim=(-0.6, STEPS_AHEAD + 0.6), ylim=(-1.1, 1.1))
-        future.set_xlabel("further steps with the same x", fontsize=LETTERS, labelpad=0)
+        future.set_xlabel("steps with the same x", fontsize=LETTERS, labelpad=0)
         future.set_xticks(range(0, STEPS_AHEAD + 1, 5))
         future.set_yticks([-1, 0, 1])
         future.grid(True, color="#dddddd", lw=0.7)
