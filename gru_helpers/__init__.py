@@ -12,6 +12,7 @@ from .dataset import (
     Vocab,
     load_corpus_time_machine,
     load_data_time_machine,
+    load_slice,
     load_train_heldout,
 )
 from .equations import (
@@ -32,16 +33,20 @@ from .models import (
     params_to_rnn_model,
     try_gpu,
 )
+from .ngrams import ngram_probabilities
 from .pretrained import load_pretrained
 from .trainer import (
     History,
+    Scores,
     TrainingError,
     UnfinishedError,
     detach_state,
     evaluate_perplexity,
+    fit_temperature,
     grad_clipping,
     predict,
     require_finished,
+    score,
     train,
 )
 
@@ -58,6 +63,7 @@ __all__ = [
     "History",
     "RNNModel",
     "RNNModelScratch",
+    "Scores",
     "SeqDataLoader",
     "TrainingError",
     "UnfinishedError",
@@ -67,6 +73,7 @@ __all__ = [
     "detach_state",
     "evaluate_perplexity",
     "fast_gru",
+    "fit_temperature",
     "get_params",
     "grad_clipping",
     "gru",
@@ -81,13 +88,16 @@ __all__ = [
     "load_corpus_time_machine",
     "load_data_time_machine",
     "load_pretrained",
+    "load_slice",
     "load_train_heldout",
+    "ngram_probabilities",
     "normalize",
     "params_from_rnn_model",
     "params_to_rnn_model",
     "predict",
     "require_finished",
     "save_checkpoint",
+    "score",
     "trace_gates",
     "train",
     "try_gpu",

@@ -203,6 +203,37 @@ def check_max_tokens(max_tokens: int) -> None:
         )
 
 
+def check_ngram(
+    train_ids: Sequence[int] | Tensor, test_ids: Sequence[int] | Tensor, n: int, num_tokens: int
+) -> None:
+    """Refuse sizes below 1, texts that are too short, and ids that ``num_tokens`` excludes."""
+    check_positive_int("n", n)
+    check_positive_int("num_tokens", num_tokens)
+    for name, ids, least in (("train_ids", train_ids, n), ("test_ids", test_ids, 2)):
+        if len(ids) < least:
+            raise ValueError(f"{name} must have at least {least} tokens, got {len(ids)}.")
+        lowest, highest = int(min(ids)), int(max(ids))
+        if lowest < 0 or highest >= num_tokens:
+            raise ValueError(
+                f"{name} must lie between 0 and {num_tokens - 1}, got "
+                f"{lowest if lowest < 0 else highest}: give ids of the vocabulary."
+            )
+
+
+def check_scored(logits: Tensor, labels: Tensor) -> None:
+    """Refuse anything but finite logits ``(n, vocab_size)`` and n labels."""
+    if logits.dim() != 2 or labels.shape != logits.shape[:1] or not len(labels):
+        raise ValueError(
+            "logits must have shape (n, vocab_size) and labels (n,), with n of 1 or more, got "
+            f"{tuple(logits.shape)} and {tuple(labels.shape)}."
+        )
+    if not bool(logits.isfinite().all()):
+        raise ValueError(
+            "The model's scores are not finite numbers: its training went wrong, so load or train "
+            "another."
+        )
+
+
 # --- a GRU's parameters, state and inputs -------------------------------------------------------
 
 

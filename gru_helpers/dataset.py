@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ._validate import (
     CorpusError,
+    check_count,
     check_max_tokens,
     check_positive_int,
     check_sampling,
@@ -319,3 +320,29 @@ def load_train_heldout(
         corpus_name=name,
     )
     return train_iter, heldout_iter, vocab
+
+
+def load_slice(
+    batch_size: int,
+    num_steps: int,
+    start: int,
+    stop: int,
+    *,
+    join_with: str = "",
+    corpus: str | Path = "auto",
+) -> SeqDataLoader:
+    """Sequential minibatches of the characters from ``start`` to before ``stop``, cut at offset 0.
+
+    Characters 20,000 to 25,000 lie behind both parts of ``load_train_heldout``, in the bundled
+    story too: something to choose a number on that neither part may choose. Raises ``CorpusError``
+    where the text ends before ``stop``.
+    """
+    check_count("start", start)
+    check_positive_int("stop", stop)
+    ids, vocab, name = load_corpus_time_machine(-1, join_with, corpus)
+    if not start < stop <= len(ids):
+        raise CorpusError(
+            f"start={start} and stop={stop} name no part of {name}, which has {len(ids):,} tokens."
+        )
+    part = ids[start:stop]
+    return SeqDataLoader(part, vocab, batch_size, num_steps, offset=0, corpus_name=name)

@@ -26,7 +26,14 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.types import Device
 
 from ._files import write_whole
-from ._validate import check_count, check_model, check_temperature, check_training, check_vocab
+from ._validate import (
+    check_count,
+    check_model,
+    check_scored,
+    check_temperature,
+    check_training,
+    check_vocab,
+)
 from .dataset import Minibatch, Vocab, encode_text
 from .models import State
 from .plotting import TrainingView, perplexity_in_words, plot_history
@@ -189,11 +196,25 @@ def _mean_loss(loss_sum: float, num_tokens: int) -> float:
 
 def _perplexity(mean_loss: float) -> float:
     """exp(mean_loss), infinite where that overflows."""
-    return math.exp(mean_loss) if mean_loss < 700 else math.inf
+    return math.inf if mean_loss >= 700 else math.exp(mean_loss)
 
 
 def _device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
+
+
+def _minibatch_logits(
+    model: nn.Module, data_iter: Iterable[Minibatch], device: Device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Logits ``(num_steps * batch_size, vocab_size)`` and labels for each minibatch of a pass."""
+    check_model(model, device)
+    device, state = device or _device_of(model), None
+    with _evaluating(model):
+        for X, Y in data_iter:
+            if getattr(data_iter, "use_random_iter", False):
+                state = None
+            logits, state = model(X.to(device), state)
+            yield logits, Y.T.reshape(-1).to(device)
 
 
 def evaluate_perplexity(
@@ -204,18 +225,89 @@ def evaluate_perplexity(
     The state starts at zero and is carried from minibatch to minibatch, unless ``data_iter``
     samples at random; pass a loader with a fixed ``offset`` to get the same number each time.
     """
-    check_model(model, device)
-    device = device or _device_of(model)
-    loss_sum, num_tokens, state = 0.0, 0, None
-    with _evaluating(model):
-        for X, Y in data_iter:
-            if getattr(data_iter, "use_random_iter", False):
-                state = None
-            logits, state = model(X.to(device), state)
-            labels = Y.T.reshape(-1).to(device)
-            loss_sum += nn.functional.cross_entropy(logits, labels, reduction="sum").item()
-            num_tokens += labels.numel()
+    loss_sum, num_tokens = 0.0, 0
+    for logits, labels in _minibatch_logits(model, data_iter, device):
+        loss_sum += nn.functional.cross_entropy(logits, labels, reduction="sum").item()
+        num_tokens += labels.numel()
     return _perplexity(_mean_loss(loss_sum, num_tokens))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How good a model is on a text: its perplexity alone mixes ignorance with over-confidence.
+
+    ``temperature`` is the one number by which all logits are divided to be neither too sure nor too
+    timid, fitted on another text; ``rescaled`` the perplexity after that. Both are nan where there
+    was no text to fit it on. ``hit_rate`` is the share of labels that the model finds likeliest.
+    """
+
+    perplexity: float
+    temperature: float
+    rescaled: float
+    hit_rate: float
+
+    @classmethod
+    def of(
+        cls, logits: Tensor, labels: Tensor, tuning: tuple[Tensor, Tensor] | None = None
+    ) -> Scores:
+        """Of logits (or log-probabilities) ``(n, vocab_size)`` and the n ids that came.
+
+        ``tuning``, logits and labels of another text, are all that the temperature is fitted on.
+        Raises ``ValueError`` for shapes that do not fit and for logits that are not finite.
+        """
+        check_scored(logits, labels)
+        temperature = math.nan if tuning is None else fit_temperature(*tuning)
+        right = logits.argmax(dim=1) == labels
+        return cls(
+            perplexity=_perplexity(_cross_entropy(logits, labels)),
+            temperature=temperature,
+            rescaled=_perplexity(_cross_entropy(logits, labels, temperature)),
+            hit_rate=right.double().mean().item(),
+        )
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor, temperature: float = 1.0) -> float:
+    return nn.functional.cross_entropy(logits.double() / temperature, labels).item()
+
+
+def fit_temperature(logits: Tensor, labels: Tensor) -> float:
+    """The T from 0.01 to 100 for which softmax(logits / T) has the least cross-entropy.
+
+    In 1/T the cross-entropy is convex: bisection on the sign of its slope. Source: Guo et al.
+    2017, arXiv:1706.04599, section 4.2. Raises as ``Scores.of`` does.
+    """
+    check_scored(logits, labels)
+    logits = logits.double()
+    wanted = logits.gather(1, labels[:, None]).mean()
+    low, high = -math.log(100), math.log(100)
+    for _ in range(50):
+        log_T = (low + high) / 2
+        expected = (torch.softmax(logits * math.exp(-log_T), dim=1) * logits).sum(dim=1).mean()
+        if expected == wanted:
+            break
+        low, high = (log_T, high) if expected > wanted else (low, log_T)
+    return math.exp(log_T)
+
+
+def score(
+    model: nn.Module,
+    data_iter: Iterable[Minibatch],
+    device: Device = None,
+    tuning_iter: Iterable[Minibatch] | None = None,
+) -> Scores:
+    """The ``Scores`` of ``model`` over one pass, its temperature fitted on ``tuning_iter`` alone.
+
+    The state is carried as in ``evaluate_perplexity``, which gives the same perplexity. Raises
+    ``ValueError`` where there is no minibatch, and for a model whose training went wrong.
+    """
+
+    def read(data: Iterable[Minibatch]) -> tuple[Tensor, Tensor]:
+        pairs = list(_minibatch_logits(model, data, device))
+        _mean_loss(0.0, len(pairs))
+        logits, labels = zip(*pairs, strict=True)
+        return torch.cat(logits), torch.cat(labels)
+
+    return Scores.of(*read(data_iter), None if tuning_iter is None else read(tuning_iter))
 
 
 def predict(

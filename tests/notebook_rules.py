@@ -28,12 +28,12 @@ TAGS = {"nbval-ignore-output", "raises-exception", "nbval-skip"}
 FOOTER = ("Summary", "Exercises", "Next")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 # The definitions of these modules are taught; those in TAUGHT must be written out in the lesson.
-MODULES = ("dataset", "equations", "models", "trainer", "bptt")
+MODULES = ("dataset", "equations", "models", "trainer", "bptt", "ngrams")
 TAUGHT = {
     "01": ("gru_step",),
     "02": ("get_params",),
     "03": ("seq_data_iter_sequential", "init_gru_state", "gru"),
-    "04": ("grad_clipping",),
+    "04": ("grad_clipping", "ngram_probabilities"),
     "05": ("gru_step", "unroll", "gru_switched"),
     "07": ("gru_forward", "gru_step_backward", "gru_backward"),
 }

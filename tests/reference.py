@@ -73,6 +73,50 @@ def softmax(logits):
     return shares / shares.sum(axis=-1, keepdims=True)
 
 
+# --- n-grams, from the definitions --------------------------------------------------------------
+
+
+def ngram(text, context, n, num_tokens, simple=False):
+    """The chance of each token after ``context``, from interpolated Kneser-Ney, discount 0.75.
+
+    Chen & Goodman 1998, equations 2.2 and 2.3 in words: each count is looked up in ``text`` anew.
+    """
+    context = context[len(context) - min(n - 1, len(context)) :] if n > 1 else []
+
+    def occurrences(run):
+        return [i for i in range(len(text)) if text[i : i + len(run)] == run and text[i:]]
+
+    def count(run):
+        if simple or len(run) == n:  # a shorter run at the very beginning has nothing before it
+            places = [i for i in occurrences(run) if i >= n - len(run)]
+            return len(places)
+        before = {
+            tuple(text[i - (n - len(run)) : i][-1:]) for i in occurrences(run) if i >= n - len(run)
+        }
+        return len(before)
+
+    chances = [1 / num_tokens] * num_tokens
+    for length in range(len(context) + 1):
+        tail = context[len(context) - length :]
+        counts = [count([*tail, token]) for token in range(num_tokens)]
+        total = sum(counts)
+        if total and simple:
+            chances = [(c + 5 * p) / (total + 5) for c, p in zip(counts, chances, strict=True)]
+        elif total:
+            kinds = sum(c > 0 for c in counts)
+            chances = [
+                max(c - 0.75, 0) / total + 0.75 * kinds / total * p
+                for c, p in zip(counts, chances, strict=True)
+            ]
+    return np.array(chances)
+
+
+def cross_entropy(logits, labels, temperature=1.0):
+    """The mean of -ln of what softmax(logits / temperature) gives to the labels."""
+    shares = softmax(array(logits) / temperature)
+    return -np.log(shares[np.arange(len(labels)), array(labels).astype(int)]).mean()
+
+
 # --- gradients, by complex steps ----------------------------------------------------------------
 
 

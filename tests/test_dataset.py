@@ -16,6 +16,7 @@ from gru_helpers import (
     Vocab,
     load_corpus_time_machine,
     load_data_time_machine,
+    load_slice,
     load_train_heldout,
     normalize,
 )
@@ -341,6 +342,23 @@ def test_heldout_text_is_always_cut_in_the_same_places():
     assert torch.equal(first[0][0][0], heldout_iter.corpus[:5])
 
 
+@pytest.mark.parametrize("corpus", ["auto", "bundled"])
+def test_a_slice_lies_behind_training_and_heldout_text(corpus):
+    ids, vocab, _ = load_corpus_time_machine(corpus=corpus)
+    tuning_iter = load_slice(32, 35, 20_000, 25_000, corpus=corpus)
+    assert tuning_iter.corpus.tolist() == ids[20_000:25_000]
+    assert tuning_iter.offset == 0
+    assert len(tuning_iter) == 4
+    assert tuning_iter.vocab == vocab
+
+
+@pytest.mark.parametrize("places", [(5, 5), (6, 5), (0, 10**7), (10**7, 10**7 + 1)])
+def test_slices_that_are_no_part_of_the_text(places):
+    words = "start={} and stop={} name no part of".format(*places)
+    with pytest.raises(CorpusError, match=words + r" .*, which has [\d,]+ tokens\."):
+        load_slice(4, 5, *places)
+
+
 # --- what is refused, and in which words --------------------------------------------------------
 
 VOCAB, ALPHABET = Vocab(list("abc")), Vocab(string.ascii_lowercase + " ")
@@ -374,6 +392,8 @@ REFUSED = [
     (load_data_time_machine, (2, 5, False, 9.5), NOT_A_COUNT.format(9.5)),
     (load_data_time_machine, (2, 5, False, "100"), NOT_A_COUNT.format("'100'")),
     (load_train_heldout, (4, 5, 0, 100), NOT_A_COUNT.format(0)),
+    (load_slice, (4, 5, -1, 100), "start must be a non-negative integer, got -1."),
+    (load_slice, (4, 5, 0, 0), NOT_POSITIVE.format("stop", 0)),
     (load_train_heldout, (4, 5, 100, 0), NOT_POSITIVE.format("heldout_tokens", 0)),
     (Vocab.from_list, (["a", "b"],), UNKNOWN.format(["a", "b"])),
     (Vocab.from_list, ([],), UNKNOWN.format([])),

@@ -8,8 +8,10 @@ import re
 import signal
 import threading
 
+import numpy as np
 import pytest
 import torch
+from reference import array, cross_entropy, refused
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, StepLR
 
@@ -17,12 +19,14 @@ from gru_helpers import (
     History,
     RNNModel,
     RNNModelScratch,
+    Scores,
     SeqDataLoader,
     TrainingError,
     UnfinishedError,
     Vocab,
     detach_state,
     evaluate_perplexity,
+    fit_temperature,
     get_params,
     grad_clipping,
     gru,
@@ -30,6 +34,7 @@ from gru_helpers import (
     plotting,
     predict,
     require_finished,
+    score,
     train,
 )
 
@@ -202,6 +207,97 @@ def test_data_without_minibatches_is_refused(model, quiet, train_iter):
         assert str(caught.value) == (
             "The data gave no minibatch: an iterator is used up after one pass, so give a "
             "SeqDataLoader, or a list of minibatches."
+        )
+
+
+# --- scores -------------------------------------------------------------------------------------
+
+
+def guesses(seed, sureness, n=300):
+    """Logits that are right a little more often than chance, times ``sureness``; and the labels."""
+    rng = torch.Generator().manual_seed(seed)
+    labels = torch.randint(28, (n,), generator=rng)
+    logits = torch.randn(n, 28, generator=rng) + 2 * nn.functional.one_hot(labels, 28)
+    return logits * sureness, labels
+
+
+@pytest.mark.parametrize("sureness", [0.2, 1.0, 6.0])
+def test_scores_of_logits_are_the_reference_s(sureness):
+    (logits, labels), tuning = guesses(0, sureness), guesses(1, sureness)
+    scores = Scores.of(logits, labels, tuning)
+    grid = np.exp(np.linspace(-3, 3, 6001))
+    best = min(grid, key=lambda T: cross_entropy(*tuning, T))
+    assert scores.temperature == pytest.approx(best, rel=2e-3)
+    assert scores.perplexity == pytest.approx(np.exp(cross_entropy(logits, labels)), rel=1e-9)
+    rescaled = np.exp(cross_entropy(logits, labels, scores.temperature))
+    assert scores.rescaled == pytest.approx(rescaled, rel=1e-9)
+    hits = sum(row.argmax() == y for row, y in zip(array(logits), labels.tolist(), strict=True))
+    assert scores.hit_rate == pytest.approx(hits / len(labels))
+
+
+def test_the_temperature_undoes_what_multiplies_the_logits():
+    plain = fit_temperature(*guesses(0, 1.0))
+    assert fit_temperature(*guesses(0, 7.0)) == pytest.approx(7 * plain, rel=1e-5)
+    assert Scores.of(*guesses(2, 7.0), guesses(0, 7.0)).rescaled == pytest.approx(
+        Scores.of(*guesses(2, 1.0), guesses(0, 1.0)).rescaled
+    )
+
+
+def test_the_temperature_where_there_is_none():
+    logits, labels = guesses(0, 1.0)
+    assert fit_temperature(torch.zeros(5, 28), labels[:5]) == 1  # none changes anything
+    right = nn.functional.one_hot(labels, 28).float()
+    assert 0.01 <= fit_temperature(right, labels) < 0.1  # sharp enough to be certain
+    assert fit_temperature(-right, labels) == pytest.approx(100, rel=1e-6)
+    scores = Scores.of(logits, labels)
+    assert math.isnan(scores.temperature)
+    assert math.isnan(scores.rescaled)
+
+
+def test_score_reads_as_evaluate_perplexity_does(model, heldout_iter, train_iter, minibatches):
+    for data in (heldout_iter, minibatches):
+        scores = score(model, data, tuning_iter=minibatches)
+        assert scores.perplexity == pytest.approx(evaluate_perplexity(model, data), rel=1e-5)
+    alone = score(model, minibatches, CPU, minibatches)  # fitted on the text itself
+    assert alone.rescaled <= alone.perplexity
+    assert score(model, heldout_iter, CPU, minibatches).temperature == alone.temperature
+    oracle = Oracle(torch.zeros(28, 28).__getitem__)
+    score(oracle, minibatches)
+    assert oracle.steps_read == [10 * i for i in range(len(minibatches))]
+    oracle.steps_read.clear()
+    score(oracle, SeqDataLoader(train_iter.corpus, None, 4, 10, use_random_iter=True))
+    assert set(oracle.steps_read) == {0}
+
+
+def test_score_of_what_is_known(alphabet):
+    scores = score(Oracle(always_knows), alphabet)
+    assert (scores.perplexity, scores.hit_rate) == (pytest.approx(1), 1)
+    wrong = score(Oracle(lambda ids: always_knows(ids + 3)), alphabet)
+    assert (wrong.perplexity, wrong.hit_rate) == (math.inf, 0)
+
+
+def test_score_leaves_the_model_in_its_mode(model, minibatches):
+    for training in (True, False):
+        model.train(training)
+        score(model, minibatches, tuning_iter=minibatches)
+        assert model.training is training
+
+
+def test_what_score_refuses(model, minibatches):
+    refused(lambda: score(None, minibatches), "model must be a language model")
+    refused(lambda: score(model, []), "The data gave no minibatch")
+    refused(lambda: score(model, minibatches, tuning_iter=[]), "The data gave no minibatch")
+    refused(lambda: score(model, minibatches, "nowhere"), "device must be one that PyTorch finds")
+    logits, labels = guesses(0, 1.0)
+    shapes = "logits must have shape (n, vocab_size) and labels (n,), with n of 1 or more, got "
+    refused(lambda: Scores.of(logits, labels[1:]), shapes + "(300, 28) and (299,).")
+    refused(lambda: fit_temperature(logits[:0], labels[:0]), shapes + "(0, 28) and (0,).")
+    for bad in (math.nan, math.inf, -math.inf):
+        broken = logits.clone()
+        broken[3, 4] = bad
+        refused(lambda broken=broken: Scores.of(broken, labels), "scores are not finite numbers")
+        refused(
+            lambda broken=broken: Scores.of(logits, labels, (broken, labels)), "not finite numbers"
         )
 
 
