@@ -13,7 +13,7 @@ from gru_helpers.studies import speedrun
 TRAINING = [path for path in LESSONS + SOLUTIONS if " train(" in path.read_text(encoding="utf-8")]
 # Cells that take seconds and give nothing to those that train: of 06. Of 11, those that do.
 SLOW = {"s012", "s017", "s034", "s035", "s036"}
-SPEED_RUN = {"p001", "p021", "p022", "p0221", "p025", "p026"}
+SPEED_RUN = {"p001", "p021", "p022", "p0220", "p0231", "p025", "p026"}
 
 
 class Interrupted:

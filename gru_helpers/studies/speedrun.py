@@ -97,7 +97,7 @@ ABLATIONS = (
     replace(FINAL, label="16 rows", batch_size=16),
     replace(FINAL, label="10 steps a minibatch", num_steps=10),
     replace(FINAL, label="20 steps a minibatch", num_steps=20),
-    replace(FINAL, label="recurrent weights half as large", scale=0.05, input_scale=32.0),
+    replace(FINAL, label="recurrent and output weights halved", scale=0.05, input_scale=32.0),
     replace(FINAL, label="SGD with the same schedule, rate 8", optimizer="SGD", lr=8.0),
 )
 
