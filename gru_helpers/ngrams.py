@@ -36,15 +36,15 @@ def ngram_probabilities(
     """
     train, test = tuple(map(int, train_ids)), tuple(map(int, test_ids))
     followers: dict[tuple, np.ndarray] = defaultdict(lambda: np.zeros(num_tokens))
-    runs = Counter(zip(*(train[k:] for k in range(n)), strict=False))
-    for _ in range(n):
+    runs = Counter(zip(*(train[k:] for k in range(n)), strict=False))  # of n letters, counted
+    for _ in range(n):  # runs of n letters, then n - 1, ... then single letters
         for run, count in runs.items():
             followers[run[:-1]][run[-1]] += count
         runs = Counter(run[1:] for run in (runs.elements() if simple else runs))
     rows = []
     for t in range(1, len(test)):
         p = np.full(num_tokens, 1 / num_tokens)
-        for length in range(min(n, t + 1)):
+        for length in range(min(n, t + 1)):  # from the empty context to the longest known one
             context = test[t - length : t]
             if context not in followers:
                 break
