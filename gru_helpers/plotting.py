@@ -208,28 +208,15 @@ class TrainingView:
         """Show a bar if ``progress``, and the curve if ``plot`` (``None``: in a notebook)."""
         self.history, self.num_epochs = history, num_epochs
         self.next_drawing = 0.0
-        in_notebook = _in_notebook()
         self.picture: Any = None
-        if in_notebook if plot is None else plot:
+        if _in_notebook() if plot is None else plot:
             self.picture = LivePicture(f"Training curve of {history.label or 'this run'}")
-        self.bar: Any = None
-        self.bar_output: Any = None
-        if progress:
-            self.bar, self.bar_output = _new_bar(
-                in_notebook,
-                total=num_epochs,
-                unit="epoch",
-                desc=history.label or None,
-                mininterval=REDRAW_SECONDS,
-            )
+        self.bar = ProgressBar(num_epochs, "epoch", history.label) if progress else None
 
     def update(self) -> None:
         """Advance the bar; redraw the curve if the last drawing is old enough."""
         if self.bar is not None:
-            self.bar.set_postfix_str(
-                perplexity_in_words(self.history.perplexity[-1]), refresh=False
-            )
-            self.bar.update(1)
+            self.bar.update(perplexity_in_words(self.history.perplexity[-1]))
         started = time.monotonic()
         if self.picture is not None and started > self.next_drawing:
             self._draw()
@@ -240,18 +227,38 @@ class TrainingView:
     def close(self) -> None:
         """Show the last state of both; of a bar in a notebook, where it would vanish, as text."""
         if self.bar is not None:
-            if self.history.perplexity:
-                self.bar.set_postfix_str(perplexity_in_words(self.history.perplexity[-1]))
-            self.bar.update(self.history.epochs - self.bar.n)
-            last_state = str(self.bar)
-            self.bar.close()
-            if self.bar_output is not None:
-                self.bar_output.update({"text/plain": last_state}, raw=True)
+            done = self.history.epochs
+            words = perplexity_in_words(self.history.perplexity[-1]) if done else ""
+            self.bar.close(done, words)
         if self.picture is not None and self.history.epochs:
             self._draw()
 
     def _draw(self) -> None:
         self.picture.show(plot_history([self.history], num_epochs=self.num_epochs))
+
+
+class ProgressBar:
+    """A bar of tqdm that counts, and whose last state stays in a saved notebook as text."""
+
+    def __init__(self, total: int, unit: str, label: str = "") -> None:
+        """Show it at zero of ``total``."""
+        look = {"total": total, "unit": unit, "desc": label or None, "mininterval": REDRAW_SECONDS}
+        self.bar, self.output = _new_bar(_in_notebook(), **look)
+
+    def update(self, words: str) -> None:
+        """Advance by one; ``words`` stand behind the bar."""
+        self.bar.set_postfix_str(words, refresh=False)
+        self.bar.update(1)
+
+    def close(self, done: int, words: str = "") -> None:
+        """Leave the last state; in a notebook, where a finished bar would vanish, as text."""
+        if words:
+            self.bar.set_postfix_str(words)
+        self.bar.update(done - self.bar.n)
+        last_state = str(self.bar)
+        self.bar.close()
+        if self.output is not None:
+            self.output.update({"text/plain": last_state}, raw=True)
 
 
 def _new_bar(in_notebook: bool, **look: Any) -> tuple[Any, Any]:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -159,7 +159,18 @@ class UnfinishedError(RuntimeError):
         return [f"{type(self).__name__}: {self}"]
 
 
-def require_finished(*runs: History) -> None:
+class Run(Protocol):
+    """What ``require_finished`` asks of a run: ``History``, or the record of another loop."""
+
+    label: str
+    stop_reason: str
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody stopped the run."""
+
+
+def require_finished(*runs: Run) -> None:
     """Raise ``UnfinishedError`` if one of the runs was interrupted."""
     for run in runs:
         if run.interrupted:
@@ -408,7 +419,7 @@ def train(
         use_random_iter = getattr(train_iter, "use_random_iter", False)
     heldout_every = heldout_every or max(1, num_epochs // 20)
     history = History(label=label, device=str(device))
-    with _Interrupts() as interrupts:
+    with Interrupts() as interrupts:
         model.to(device)
         optimizer, lr_scheduler = _optimizer_and_scheduler(model, lr, optimizer, lr_scheduler)
         view = TrainingView(history, num_epochs, progress, plot)
@@ -456,7 +467,7 @@ def train(
     return history
 
 
-class _Interrupts:
+class Interrupts:
     """Ctrl-C raises ``KeyboardInterrupt`` while it is ``allowed``, and waits until then elsewhere.
 
     It waits for imports above all: one that is cut short may leave a module of PyTorch that can
@@ -468,7 +479,7 @@ class _Interrupts:
         """Nothing has arrived."""
         self.waiting = self.is_allowed = self.installed = False
 
-    def __enter__(self) -> _Interrupts:
+    def __enter__(self) -> Interrupts:
         """Take the place of Python's handler; only the main thread receives signals."""
         in_main_thread = threading.current_thread() is threading.main_thread()
         if in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
