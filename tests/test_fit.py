@@ -71,7 +71,7 @@ def test_an_interrupt_returns_what_was_reached():
 
 def test_a_loss_that_is_not_finite_is_refused_with_the_rate():
     model, next_loss = linear_problem()
-    with pytest.raises(ValueError, match="inf in minibatch 1 with lr=0.05: try a smaller rate"):
+    with pytest.raises(ValueError, match=r"inf in minibatch 1 with lr=0\.05: try a smaller rate"):
         fit(model, lambda: next_loss() / 0, 40, 0.05)
 
 
