@@ -605,14 +605,15 @@ def family_tree() -> Figure:
         arrow |= {"shrinkA": 18 + 4 * len(parent), "shrinkB": 20 + 4 * len(child)}
         axes.annotate("", (x1, y1), (x0, y0), arrowprops=arrow, zorder=1)
         middle = (x0 + x1) / 2 - 0.15, (y0 + y1) / 2 + (0.3 if y0 == y1 else 0)
-        paper = {"fc": "white", "ec": "none", "pad": 1.5}
+        paper: dict[str, Any] = {"fc": "white", "ec": "none", "pad": 1.5}
         axes.text(*middle, change, fontsize=11, bbox=paper, zorder=3, **words)
     for name, (source, x, y, diagonal) in FAMILY.items():
         color, dash = (ORANGE, (0, (4, 2))) if diagonal else (BLUE, "-")
-        frame = {"boxstyle": "round,pad=0.4", "fc": "white", "ec": color, "lw": 2.6, "ls": dash}
+        frame: dict[str, Any] = {"boxstyle": "round,pad=0.4", "fc": "white", "ec": color}
+        frame |= {"lw": 2.6, "ls": dash}
         axes.text(x, y, name, fontsize=13, weight="bold", bbox=frame, zorder=4, **words)
         axes.text(x, y - 0.58, source, fontsize=10, zorder=4, **words | {"va": "top"})
-    rule = {"fontsize": 12, "ha": "left", "va": "center"}
+    rule: dict[str, Any] = {"fontsize": 12, "ha": "left", "va": "center"}
     axes.text(-0.3, 8.2, "full line: the units are mixed at every step", color=BLUE, **rule)
     axes.text(-0.3, 3.1, "dashed: every unit on its own", color=BLACK, **rule)
     return figure
