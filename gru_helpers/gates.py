@@ -273,9 +273,9 @@ def _compare_with_model(
 
     ``ids`` are any number of characters, or of rows of numbers for a model that reads those,
     ``before`` and ``after`` the states around each, one row each. The model makes the same steps,
-    as one minibatch. Raises ``ValueError`` where the largest
-    difference between states or logits, relative to their size, is more than rounding: the model
-    then computes something other than the equations of this course.
+    as one minibatch. Raises ``ValueError`` where the largest difference between states or logits,
+    relative to their size, is more than rounding: the model then computes something other than the
+    equations of this course.
     """
     if cell.reads_ids:
         state = before[None] if isinstance(model, RNNModel) else before
@@ -380,7 +380,7 @@ def clamp_gates(model: nn.Module, trace: GateTrace, clamps: Clamp | Iterable[Cla
     for c in clamps:
         if c.start >= len(baseline):
             raise ValueError(
-                f"The start of a clamp must lie in the text, steps 0 to {len(baseline) - 1}, got "
+                f"The start of a clamp must be one of steps 0 to {len(baseline) - 1}, got "
                 f"{c.start}."
             )
     H_start, inputs = baseline.H_start, baseline.inputs
@@ -411,7 +411,7 @@ def check_traceable(model: nn.Module, vocab: Vocab) -> _Cell:
     if not cell.reads_ids:
         raise ValueError(
             f"The model must read characters, got {type(model).__name__}, which reads rows of "
-            f"{cell.vocab_size} numbers: give them to trace_sequence or SequenceExplorer."
+            f"{cell.vocab_size} numbers: give them to trace_sequence."
         )
     check_vocab(vocab, cell)
     return cell

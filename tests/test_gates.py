@@ -548,7 +548,7 @@ REFUSED = [
     (lambda: Clamp("Z", 0.5, units=(0.5,)), f"{NUMBERS} (0.5,)."),
     (lambda: Clamp.frozen(trace(), "Z", 10), f"{STEP} 10."),
     (lambda: Clamp.frozen(trace(), "Z", -1), f"{STEP} -1."),
-    (lambda: held("Z", 0.5, start=10), "a clamp must lie in the text, steps 0 to 9, got 10."),
+    (lambda: held("Z", 0.5, start=10), "a clamp must be one of steps 0 to 9, got 10."),
     (lambda: held("Z", torch.zeros(5)), f"{SHAPE} (5,)."),
     (lambda: held("Z", 0.5, units=(2, 6)), f"{UNITS} (2, 6)."),
     (lambda: held("Z", 0.5, units=(-1,)), f"{UNITS} (-1,)."),
