@@ -159,6 +159,19 @@ def check_token_ids(X: Tensor, vocab_size: int) -> None:
         )
 
 
+def check_numbers(X: Tensor, shape: Sequence[int | None]) -> None:
+    """Refuse anything but finite numbers of this shape, whose ``None`` may be any size but 0."""
+    fits = isinstance(X, Tensor) and X.dtype.is_floating_point and X.dim() == len(shape)
+    if not fits or not all(
+        n and wanted in (None, n) for n, wanted in zip(X.shape, shape, strict=True)
+    ):
+        words = ", ".join("any" if size is None else str(size) for size in shape)
+        found = f"{X.dtype} {tuple(X.shape)}" if isinstance(X, Tensor) else f"{X!r:.60}"
+        raise ValueError(f"X must hold floating-point numbers of shape ({words}), got {found}.")
+    if not bool(X.isfinite().all()):
+        raise ValueError("X must hold finite numbers, got some that are infinite or nan.")
+
+
 # --- minibatches --------------------------------------------------------------------------------
 
 

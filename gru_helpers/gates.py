@@ -1,8 +1,9 @@
 """Every gate of a trained GRU at every step of a text, as plain tensors, and gates clamped.
 
 ``trace_gates`` reads a text character by character, as ``predict`` does, and keeps what the
-equations compute on the way. A ``Clamp`` holds a gate, the candidate or the state at a value, in
-all units or in some, at all steps or in a range, and the model continues with what it was given.
+equations compute on the way; ``trace_sequence`` does so for a sequence of numbers. A ``Clamp``
+holds a gate, the candidate or the state at a value, in all units or in some, at all steps or in a
+range, and the model continues with what it was given.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ._validate import (
     check_count,
     check_gru_params,
     check_gru_state,
+    check_numbers,
     check_token_ids,
     check_vocab,
 )
@@ -115,20 +117,25 @@ def _check_step(step: int, num_steps: int) -> None:
 class GateTrace:
     """What a GRU does while it reads ``text``: one row a step.
 
-    ``Z``, ``R``, ``H_tilde`` and ``H`` are ``(num_steps, num_hiddens)``; ``probabilities``,
-    ``(num_steps, vocab_size)``, are those of the next character; ``losses``, ``(num_steps - 1,)``,
-    are ``-ln`` of the probability that the character which did follow was given, in nats.
-    ``clamps`` says what was held, and ``baseline`` is the trace without it (``None`` if nothing
-    was). ``H_start`` is the state before the first character, ``(num_hiddens,)``.
+    ``Z``, ``R``, ``H_tilde`` and ``H`` are ``(num_steps, num_hiddens)``; ``outputs``,
+    ``(num_steps, num_outputs)``, is what the linear layer makes of each state, and
+    ``probabilities`` its softmax: of a language model, those of the next character. ``losses``,
+    ``(num_steps - 1,)``, are ``-ln`` of the probability that the character which did follow was
+    given, in nats. ``clamps`` says what was held, and ``baseline`` is the trace without it
+    (``None`` if nothing was). ``inputs``, ``(num_steps, num_inputs)``, is what was read: of a text
+    one-hot vectors of ``ids``. ``H_start`` is the state before it, ``(num_hiddens,)``. Of a
+    sequence that is no text, ``text`` has a name for each step, ``ids`` and ``losses`` are empty.
     """
 
-    text: str
+    text: Sequence[str]
     ids: Tensor
+    inputs: Tensor
     H_start: Tensor
     Z: Tensor
     R: Tensor
     H_tilde: Tensor
     H: Tensor
+    outputs: Tensor
     probabilities: Tensor
     losses: Tensor
     clamps: tuple[Clamp, ...] = ()
@@ -136,21 +143,19 @@ class GateTrace:
 
     @property
     def perplexity(self) -> float:
-        """``exp`` of the mean loss; not a number for a text of one character."""
+        """``exp`` of the mean loss; not a number for one character, and for what is no text."""
         mean = self.losses.double().mean().item()
         return math.exp(mean) if not mean > 700 else math.inf
 
     def __len__(self) -> int:
         """The number of steps."""
-        return len(self.ids)
+        return len(self.inputs)
 
     def __repr__(self) -> str:
-        """Its size, what is held, and the perplexity."""
+        """Its size, what is held, and of a text the perplexity."""
         held = f", {len(self.clamps)} clamped" if self.clamps else ""
-        return (
-            f"GateTrace: {len(self)} steps, {self.Z.shape[1]} units{held}, perplexity "
-            f"{self.perplexity:.2f}"
-        )
+        perplexity = f", perplexity {self.perplexity:.2f}" if len(self.ids) else ""
+        return f"GateTrace: {len(self)} steps, {self.Z.shape[1]} units{held}{perplexity}"
 
 
 # --- the equations, one step at a time ----------------------------------------------------------
@@ -161,14 +166,16 @@ class _Cell:
 
     def __init__(self, model: Any):
         """Take the weights from a scratch model or from ``nn.GRU``; refuse anything else."""
-        if isinstance(model, RNNModel) and isinstance(model.rnn, nn.GRU):
+        self.layer: Any = getattr(model, "rnn", None)
+        self.reads_ids = not isinstance(self.layer, nn.Module) or isinstance(model, RNNModel)
+        if isinstance(self.layer, nn.GRU) and isinstance(getattr(model, "linear", 0), nn.Linear):
             params = params_from_rnn_model(model, reset_after=True)
         elif not isinstance(model, RNNModel) and hasattr(model, "params"):
             params = list(model.params)
             check_gru_params(params)
         elif isinstance(model, nn.GRU):
             raise ValueError(
-                "The model must predict characters, got a bare nn.GRU: wrap it in "
+                "The model must have outputs, got a bare nn.GRU: wrap it in "
                 "RNNModel(layer, vocab_size) and train that."
             )
         else:
@@ -191,7 +198,7 @@ class _Cell:
         return F.one_hot(ids, self.vocab_size).to(self.params[0])
 
     def logits(self, H: Tensor) -> Tensor:
-        """The scores of the next character, ``(..., vocab_size)``."""
+        """What the model makes of a state, ``(..., num_outputs)``: scores of the next character."""
         return H @ self.params[9] + self.params[10]
 
     def initial_state(self, state: Sequence[Tensor] | Tensor | None) -> Tensor:
@@ -249,10 +256,10 @@ class _Cell:
         )
 
     @torch.no_grad()
-    def run(self, ids: Tensor, H: Tensor, prepared: Sequence[tuple] = ()) -> tuple[Tensor, ...]:
-        """Read all of ``ids`` from the state ``H``: Z, R, H_tilde and H, one row for each step."""
+    def run(self, inputs: Tensor, H: Tensor, prepared: Sequence[tuple] = ()) -> tuple[Tensor, ...]:
+        """Read ``inputs`` from the state ``H``: Z, R, H_tilde and H, one row for each step."""
         steps = []
-        for t, X in enumerate(self.one_hot(ids)):
+        for t, X in enumerate(inputs):
             steps.append(self.step(X, H, prepared, t))
             H = steps[-1][-1]
         return tuple(torch.stack(part) for part in zip(*steps, strict=True))
@@ -260,17 +267,23 @@ class _Cell:
 
 @torch.no_grad()
 def _compare_with_model(
-    model: nn.Module, cell: _Cell, ids: Tensor, before: Tensor, after: Tensor
+    model: Any, cell: _Cell, ids: Tensor, before: Tensor, after: Tensor
 ) -> None:
     """Hold states that were computed here against the model's own, one step at a time.
 
-    ``ids`` are any number of characters, ``before`` and ``after`` the states around each, one row
-    each. The model makes the same steps, as one minibatch. Raises ``ValueError`` where the largest
-    difference between states or logits, relative to their size, is more than rounding: the model
-    then computes something other than the equations of this course.
+    ``ids`` are any number of characters, or of rows of numbers for a model that reads those,
+    ``before`` and ``after`` the states around each, one row each. The model makes the same steps,
+    as one minibatch. Raises ``ValueError`` where the largest difference between states or logits,
+    relative to their size, is more than rounding: the model then computes something other than the
+    equations of this course.
     """
-    state = before[None] if isinstance(model, RNNModel) else before
-    logits, (state,) = model(ids[:, None], (state,))
+    if cell.reads_ids:
+        state = before[None] if isinstance(model, RNNModel) else before
+        logits, (state,) = model(ids[:, None], (state,))
+    else:
+        time = 1 if cell.layer.batch_first else 0
+        outputs, state = cell.layer(ids.unsqueeze(time), before[None])
+        logits = model.linear(outputs.squeeze(time))
     for ours, own in ((after, state.reshape(after.shape)), (cell.logits(after), logits)):
         size = own.abs().max().clamp_min(torch.finfo(own.dtype).tiny)
         gap = ((ours - own).abs().max() / size).item()
@@ -308,11 +321,49 @@ def trace_gates(
     """
     cell = check_traceable(model, vocab)
     ids = torch.tensor(encode_text(text, vocab), device=cell.params[0].device)
+    words = "".join(vocab.to_tokens(ids))
+    return _trace(model, cell, words, ids, cell.one_hot(ids), clamps, state)
+
+
+def trace_sequence(
+    model: nn.Module,
+    X: Tensor,
+    names: Sequence[str] | None = None,
+    clamps: Clamp | Iterable[Clamp] = (),
+    state: Sequence[Tensor] | Tensor | None = None,
+) -> GateTrace:
+    """Read the rows of ``X``, ``(num_steps, num_inputs)``, and keep every gate at every step.
+
+    ``model`` holds an ``nn.GRU`` of one layer as ``rnn`` and a linear layer as ``linear``, which
+    reads each state. ``names`` are what the steps are called (default: the first number of each
+    row). The rest is as in ``trace_gates``, which see; raises ``ValueError`` as it does, and for
+    an ``X`` of another shape or with numbers that are not finite.
+    """
+    cell = _Cell(model)
+    check_numbers(X, (None, cell.vocab_size))
+    X = X.detach().to(cell.params[0])
+    names = tuple(f"{row[0]:.2f}" for row in X.tolist()) if names is None else tuple(names)
+    if len(names) != len(X):
+        raise ValueError(f"names must have one for each of the {len(X)} steps, got {len(names)}.")
+    no_ids = torch.empty(0, dtype=torch.long, device=X.device)
+    return _trace(model, cell, names, no_ids, X, clamps, state)
+
+
+def _trace(
+    model: nn.Module,
+    cell: _Cell,
+    text: Sequence[str],
+    ids: Tensor,
+    inputs: Tensor,
+    clamps: Clamp | Iterable[Clamp],
+    state: Sequence[Tensor] | Tensor | None,
+) -> GateTrace:
+    """The trace of a text or a sequence, held against the model's own states."""
     H_start = cell.initial_state(state)
-    steps = cell.run(ids, H_start)
+    steps = cell.run(inputs, H_start)
     before = _states_before(H_start, steps[-1])
-    _compare_with_model(model, cell, ids, before, steps[-1])
-    trace = _pack(cell, "".join(vocab.to_tokens(ids)), ids, H_start, steps)
+    _compare_with_model(model, cell, ids if cell.reads_ids else inputs, before, steps[-1])
+    trace = _pack(cell, text, ids, inputs, H_start, steps)
     clamps = _as_tuple(clamps)
     return clamp_gates(model, trace, clamps) if clamps else trace
 
@@ -329,24 +380,23 @@ def clamp_gates(model: nn.Module, trace: GateTrace, clamps: Clamp | Iterable[Cla
     for c in clamps:
         if c.start >= len(baseline):
             raise ValueError(
-                f"The start of a clamp must lie in the text, steps 0 to {len(baseline) - 1}, got "
+                f"The start of a clamp must be one of steps 0 to {len(baseline) - 1}, got "
                 f"{c.start}."
             )
-    H_start = baseline.H_start
-    steps = cell.run(baseline.ids, H_start, prepared)
-    return _pack(
-        cell, baseline.text, baseline.ids, H_start, steps, clamps=clamps, baseline=baseline
-    )
+    H_start, inputs = baseline.H_start, baseline.inputs
+    steps = cell.run(inputs, H_start, prepared)
+    read = baseline.text, baseline.ids, inputs, H_start
+    return _pack(cell, *read, steps, clamps=clamps, baseline=baseline)
 
 
 def _cell_of(model: nn.Module, trace: GateTrace) -> _Cell:
     """The cell of the model that a trace is of; refuses a model of another size."""
     cell = _Cell(model)
-    sizes = trace.H.shape[1], trace.probabilities.shape[1]
+    sizes = trace.H.shape[1], trace.inputs.shape[1]
     if sizes != (cell.num_hiddens, cell.vocab_size):
         raise ValueError(
             f"The model must be the one that was traced, with {sizes[0]} units and {sizes[1]} "
-            f"tokens, got one with {cell.num_hiddens} and {cell.vocab_size}."
+            f"inputs, got one with {cell.num_hiddens} and {cell.vocab_size}."
         )
     return cell
 
@@ -358,48 +408,69 @@ def _as_tuple(clamps: Clamp | Iterable[Clamp]) -> tuple[Clamp, ...]:
 def check_traceable(model: nn.Module, vocab: Vocab) -> _Cell:
     """Raise ``ValueError`` for a model that has no gates, or that ``vocab`` does not belong to."""
     cell = _Cell(model)
+    if not cell.reads_ids:
+        raise ValueError(
+            f"The model must read characters, got {type(model).__name__}, which reads rows of "
+            f"{cell.vocab_size} numbers: give them to trace_sequence."
+        )
     check_vocab(vocab, cell)
     return cell
 
 
 def _pack(
     cell: _Cell,
-    text: str,
+    text: Sequence[str],
     ids: Tensor,
+    inputs: Tensor,
     H_start: Tensor,
     steps: Sequence[Tensor],
     **more: Any,
 ) -> GateTrace:
     """A trace of four tensors, with what follows from the states."""
-    log_p = torch.log_softmax(cell.logits(steps[-1]), dim=-1)
-    losses = -log_p[:-1].gather(1, ids[1:, None])[:, 0]
+    outputs = cell.logits(steps[-1])
+    log_p = torch.log_softmax(outputs, dim=-1)
+    losses = -log_p[:-1].gather(1, ids[1:, None])[:, 0] if len(ids) else log_p[:0, 0]
     Z, R, H_tilde, H = steps
-    return GateTrace(text, ids, H_start, Z, R, H_tilde, H, log_p.exp(), losses, **more)
+    read = text, ids, inputs, H_start
+    return GateTrace(*read, Z, R, H_tilde, H, outputs, log_p.exp(), losses, **more)
 
 
 def trace_minibatch(
-    model: nn.Module, X: Tensor, state: Sequence[Tensor] | None = None
+    model: nn.Module,
+    X: Tensor,
+    state: Sequence[Tensor] | None = None,
+    clamps: Clamp | Iterable[Clamp] = (),
 ) -> dict[str, Tensor]:
-    """Every gate of a minibatch: ``Z``, ``R``, ``H_tilde``, ``H`` and ``probabilities``, by name.
+    """Every gate of a minibatch: ``Z``, ``R``, ``H_tilde``, ``H`` and more, by name.
 
-    ``X`` holds token ids, ``(batch_size, num_steps)``; the first four results have shape
-    ``(num_steps, batch_size, num_hiddens)``, the last ``(num_steps, batch_size, vocab_size)``.
-    ``state`` (default: zeros) is ``(H,)``, ``(batch_size, num_hiddens)``. Raises ``ValueError`` for
-    a model without gates, unknown ids and a state that does not fit.
+    ``X`` holds token ids, ``(batch_size, num_steps)``, or for a model that reads numbers (see
+    ``trace_sequence``) those, ``(batch_size, num_steps, num_inputs)``. The first four results have
+    shape ``(num_steps, batch_size, num_hiddens)``; ``outputs`` and their softmax,
+    ``probabilities``, ``(num_steps, batch_size, num_outputs)``. ``clamps`` is a ``Clamp`` or
+    several. ``state`` (default: zeros) is ``(H,)``, ``(batch_size, num_hiddens)``. Raises
+    ``ValueError`` for a model without gates, unknown ids, and a state or clamps that do not fit.
     """
     cell = _Cell(model)
-    check_token_ids(X, cell.vocab_size)
+    if cell.reads_ids:
+        check_token_ids(X, cell.vocab_size)
+    else:
+        check_numbers(X, (None, None, cell.vocab_size))
     H = torch.zeros(len(X), cell.num_hiddens).to(cell.params[0])
     if state is not None:
         check_gru_state(state, *H.shape)
         H = state[0].detach().to(cell.params[0])
-    ids = X.T.long().to(H.device)
-    steps = cell.run(ids, H)
+    ids = X.T.long().to(H.device) if cell.reads_ids else X.detach().transpose(0, 1).to(H)
+    inputs = cell.one_hot(ids) if cell.reads_ids else ids
+    steps = cell.run(inputs, H)
     after = steps[-1]
     before = _states_before(H, after)
-    _compare_with_model(model, cell, ids.reshape(-1), before.flatten(0, 1), after.flatten(0, 1))
+    _compare_with_model(model, cell, ids.flatten(0, 1), before.flatten(0, 1), after.flatten(0, 1))
+    prepared = cell.prepare(_as_tuple(clamps))
+    if prepared:
+        steps = cell.run(inputs, H, prepared)
+    outputs = cell.logits(steps[-1])
     found = dict(zip(GATES, steps, strict=True))
-    return found | {"probabilities": torch.softmax(cell.logits(after), dim=-1)}
+    return found | {"probabilities": torch.softmax(outputs, dim=-1), "outputs": outputs}
 
 
 @torch.no_grad()
@@ -414,7 +485,7 @@ def continue_text(
     """
     _check_step(step, len(trace))
     cell = _cell_of(model, trace)
-    check_vocab(vocab, cell)
+    check_traceable(model, vocab)
     check_count("num_chars", num_chars)
     prepared = cell.prepare(trace.clamps)
     every_token = cell.one_hot(torch.arange(cell.vocab_size, device=trace.H.device))
@@ -472,6 +543,6 @@ def state_jacobians(model: nn.Module, trace: GateTrace) -> Tensor:
     return torch.stack(
         [
             torch.func.jacrev(state_after(t, X))(H)
-            for t, (X, H) in enumerate(zip(cell.one_hot(trace.ids), before, strict=True))
+            for t, (X, H) in enumerate(zip(trace.inputs, before, strict=True))
         ]
     )

@@ -42,7 +42,7 @@ TAUGHT = {
     "04": ("grad_clipping", "ngram_probabilities"),
     "05": ("gru_step", "unroll", "gru_switched"),
     "07": ("gru_forward", "gru_step_backward", "gru_backward"),
-    "08": ("number_batch", "NumberHolder", "train_holder", "read_number"),
+    "08": ("number_batch", "NumberHolder", "train_holder"),
     "10": (
         "step_rnn",
         "step_lstm",

@@ -1,4 +1,4 @@
-"""The training loop of notebooks 08 to 10."""
+"""The training loop of notebook 08, for minibatches that are made as they are needed."""
 
 import pytest
 import torch

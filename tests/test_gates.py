@@ -34,6 +34,7 @@ from gru_helpers.gates import (
     check_traceable,
     state_jacobians,
     trace_minibatch,
+    trace_sequence,
     unit_order,
 )
 
@@ -428,7 +429,8 @@ def test_each_row_of_a_minibatch_is_that_of_the_reference(any_model):
     H = torch.rand(3, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     for state in (None, (H,)):
         found = trace_minibatch(any_model, X.int(), state)
-        assert list(found) == [*GATES, "probabilities"]
+        assert list(found) == [*GATES, "probabilities", "outputs"]
+        assert torch.equal(found["probabilities"], found.pop("outputs").softmax(dim=-1))
         for row, ids in enumerate(X.tolist()):
             expected = expected_trace(any_model, ids, H=None if state is None else H[row])
             for name, values in found.items():
@@ -520,7 +522,7 @@ NO_GATES = (
 LAYERS = "The model must be built on nn.GRU with one layer and one direction, got GRU(28, 6, "
 OTHER = "its forward function computes something else, so its gates cannot be traced."
 SIZES = (
-    "The model must be the one that was traced, with 6 units and 28 tokens, got one with 5 and 28."
+    "The model must be the one that was traced, with 6 units and 28 inputs, got one with 5 and 28."
 )
 ROW = "The state must be one row of 6 numbers, as begin_state(1, device) gives it, got"
 MINIBATCH = "X must hold integer token ids of shape (batch_size, num_steps), got shape"
@@ -546,7 +548,7 @@ REFUSED = [
     (lambda: Clamp("Z", 0.5, units=(0.5,)), f"{NUMBERS} (0.5,)."),
     (lambda: Clamp.frozen(trace(), "Z", 10), f"{STEP} 10."),
     (lambda: Clamp.frozen(trace(), "Z", -1), f"{STEP} -1."),
-    (lambda: held("Z", 0.5, start=10), "a clamp must lie in the text, steps 0 to 9, got 10."),
+    (lambda: held("Z", 0.5, start=10), "a clamp must be one of steps 0 to 9, got 10."),
     (lambda: held("Z", torch.zeros(5)), f"{SHAPE} (5,)."),
     (lambda: held("Z", 0.5, units=(2, 6)), f"{UNITS} (2, 6)."),
     (lambda: held("Z", 0.5, units=(-1,)), f"{UNITS} (-1,)."),
@@ -560,7 +562,7 @@ REFUSED = [
     (lambda: trace(around(nn.LSTM)), f"{NO_GATES}), got one built on LSTM."),
     (lambda: trace(around(nn.RNN)), f"{NO_GATES}), got one built on RNN."),
     (lambda: trace(nn.Linear(28, 6)), f"{NO_GATES}), got one built on Linear."),
-    (lambda: trace(nn.GRU(28, 6)), "The model must predict characters, got a bare nn.GRU: wrap it"),
+    (lambda: trace(nn.GRU(28, 6)), "The model must have outputs, got a bare nn.GRU: wrap it"),
     (lambda: trace(around(nn.GRU, 2)), f"{LAYERS}num_layers=2"),
     (lambda: trace(around(nn.GRU, bidirectional=True)), f"{LAYERS}bidirectional=True"),
     (lambda: trace(around(nn.GRU, bias=False)), "must have biases, got bias=False."),
@@ -590,3 +592,100 @@ REFUSED = [
 @pytest.mark.parametrize(("call", "words"), REFUSED, ids=[words[:40] for _, words in REFUSED])
 def test_what_makes_no_sense_is_refused_in_one_sentence(call, words):
     refused(call, words)
+
+
+# --- sequences of numbers -----------------------------------------------------------------------
+
+
+class Reader(nn.Module):
+    """A layer and what reads its states, of numbers instead of tokens; its forward reads the last.
+
+    Its weights are those of ``build("nn.GRU")`` for as many inputs.
+    """
+
+    def __init__(self, batch_first, num_outputs=3):
+        super().__init__()
+        self.rnn = nn.GRU(4, 6, batch_first=batch_first).double()
+        self.linear = nn.Linear(6, num_outputs).double()
+        rng = torch.Generator().manual_seed(5)
+        with torch.no_grad():
+            for param in self.parameters():
+                param.copy_(torch.randn(param.shape, generator=rng, dtype=torch.float64) * 0.7)
+
+    def forward(self, X):
+        return self.linear(self.rnn(X)[0][:, -1])
+
+
+NUMBERS = torch.randn(
+    (2, 9, 4), generator=torch.Generator().manual_seed(3), dtype=torch.float64
+)  # (batch_size, num_steps, num_inputs)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_a_sequence_of_numbers_is_traced_as_the_reference_says(batch_first):
+    model = Reader(batch_first)
+    P = weights_of_reader(model)
+    held = [("Z", 0.5, [1, 4], 2, 7)]
+    clamp = Clamp("Z", 0.5, units=(1, 4), start=2, stop=7)
+    H = torch.linspace(-0.5, 0.5, 6, dtype=torch.float64)
+    minibatch = trace_minibatch(model, NUMBERS, (H.expand(2, 6),), clamps=clamp)
+    for row, numbers in enumerate(NUMBERS):
+        plain = trace_sequence(model, numbers, state=H)
+        clamped = trace_sequence(model, numbers, clamps=clamp, state=H)
+        for found, clamps in ((plain, []), (clamped, held)):
+            start = array(H)[None]
+            expected = reference.run(P, array(numbers)[:, None], start, clamps=clamps)
+            for name in GATES:
+                assert np.allclose(array(getattr(found, name)), expected[name][:, 0], atol=1e-13)
+            assert np.allclose(array(found.outputs), expected["logits"][:, 0], atol=1e-13)
+            assert torch.allclose(found.probabilities, found.outputs.softmax(dim=-1))
+            assert torch.equal(found.inputs, numbers)
+        assert same(clamped.baseline, plain)
+        for name in (*GATES, "outputs"):
+            assert torch.allclose(getattr(clamped, name), minibatch[name][:, row], atol=1e-14)
+    if batch_first:
+        assert torch.allclose(trace_minibatch(model, NUMBERS)["outputs"][-1], model(NUMBERS))
+
+
+def weights_of_reader(model):
+    """As ``weights``, for a ``Reader``."""
+    wrapped = RNNModel(nn.GRU(4, 6), 4).double()
+    wrapped.rnn.load_state_dict(model.rnn.state_dict())
+    wrapped.linear = model.linear
+    return weights(wrapped)
+
+
+def test_a_sequence_has_names_and_no_perplexity():
+    model, numbers = Reader(batch_first=True), NUMBERS[0]
+    found = trace_sequence(model, numbers)
+    assert found.text == tuple(f"{row[0]:.2f}" for row in numbers.tolist())
+    assert trace_sequence(model, numbers, names="abcdefghi").text == tuple("abcdefghi")
+    assert len(found) == 9
+    assert math.isnan(found.perplexity)
+    assert repr(found) == "GateTrace: 9 steps, 6 units"
+    assert half_lives(found).shape == (6,)
+    J = state_jacobians(model, found)
+    later = trace_sequence(model, numbers[4:5], state=found.H[3] + 1e-6 * torch.eye(6)[2])
+    assert torch.allclose((later.H[0] - found.H[4]) / 1e-6, J[4, :, 2], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda m: trace_sequence(m, NUMBERS), r"of shape \(any, 4\), got torch.float64 \(2, 9, 4"),
+        (lambda m: trace_sequence(m, NUMBERS[0, :, :3]), r"\(any, 4\), got torch.float64 \(9, 3"),
+        (lambda m: trace_sequence(m, torch.ones(9, 4, dtype=torch.long)), "floating-point numbers"),
+        (lambda m: trace_sequence(m, NUMBERS[0] / 0), "finite numbers"),
+        (lambda m: trace_sequence(m, NUMBERS[0], names="abc"), "each of the 9 steps, got 3"),
+        (lambda m: trace_minibatch(m, NUMBERS[0]), r"\(any, any, 4\), got torch.float64 \(9, 4"),
+        (lambda m: trace_gates(m, "abc", Vocab("abc")), "which reads rows of 4 numbers"),
+        (lambda m: trace_sequence(Reader(True).linear, NUMBERS[0]), "built on Linear"),
+        (
+            lambda m: trace_minibatch(m, NUMBERS, clamps=Clamp("Z", 1.0, units=(9,))),
+            "units must lie between 0 and 5",
+        ),
+    ],
+)
+def test_what_is_no_sequence_of_numbers_is_refused(wrong, words):
+    with pytest.raises(ValueError, match=words):
+        wrong(Reader(batch_first=True))

@@ -8,9 +8,15 @@ from notebook_rules import LESSONS, SOLUTIONS, Notebook, source, where
 
 import gru_helpers
 from gru_helpers import UnfinishedError
-from gru_helpers.studies import speedrun
+from gru_helpers.studies import fit as fit_module
+from gru_helpers.studies import long_memory, speedrun
+from gru_helpers.studies.fit import fit
 
-TRAINING = [path for path in LESSONS + SOLUTIONS if " train(" in path.read_text(encoding="utf-8")]
+TRAINING = [
+    path
+    for path in LESSONS + SOLUTIONS
+    if any(name in path.read_text(encoding="utf-8") for name in (" train(", " train_holder("))
+]
 # Cells that take seconds and give nothing to those that train: of 06. Of 11, those that do.
 SLOW = {"s012", "s017", "s034", "s035", "s036"}
 SPEED_RUN = {"p001", "p021", "p022", "p0220", "p0231", "p025", "p026"}
@@ -46,7 +52,22 @@ def runs(request, monkeypatch):
         assert histories[-1].interrupted
         return histories[-1]
 
+    def fit_interrupted(model, next_loss, *args, **look):
+        losses = iter([next_loss] * request.param)
+
+        def stopped():
+            try:
+                return next(losses)()
+            except StopIteration:
+                raise KeyboardInterrupt from None
+
+        histories.append(fit(model, stopped, *args, **look))
+        assert histories[-1].interrupted
+        return histories[-1]
+
     monkeypatch.setattr(gru_helpers, "train", interrupted)
+    monkeypatch.setattr(fit_module, "fit", fit_interrupted)
+    monkeypatch.setattr(long_memory, "fit", fit_interrupted)
     monkeypatch.setattr(speedrun, "train", interrupted)
     threads = torch.get_num_threads()
     yield histories

@@ -1,9 +1,10 @@
-"""The task of notebook 08: its data, its model, and the reading of its gates."""
+"""The task of notebook 08: its data, its model, and its training."""
 
 import pytest
 import torch
 
-from gru_helpers.studies.long_memory import NumberHolder, number_batch, read_number, train_holder
+from gru_helpers.gates import trace_minibatch
+from gru_helpers.studies.long_memory import NumberHolder, number_batch, train_holder
 
 
 def test_the_number_stands_first_and_is_marked():
@@ -16,33 +17,27 @@ def test_the_number_stands_first_and_is_marked():
 
 
 @pytest.mark.parametrize("update_bias", [None, 2.0])
-def test_the_gates_are_those_of_the_model(update_bias):
-    """Read step by step, it answers as ``nn.GRU`` does, and its gates begin at the bias."""
+def test_the_gates_begin_at_the_bias(update_bias):
+    """Read step by step, the model answers as ``nn.GRU`` does."""
     torch.manual_seed(0)
     model, (X, _) = NumberHolder(8, update_bias), number_batch(3, gap=20)
-    answers, Z = read_number(model, X)
-    torch.testing.assert_close(answers, model(X).detach())
-    assert Z.shape == (21, 3, 8)
+    trace = trace_minibatch(model, X)
+    torch.testing.assert_close(trace["outputs"][-1][:, 0], model(X).detach())
     if update_bias:
-        assert (Z.logit() - update_bias).abs().max() < 2
-        assert (Z.logit() - update_bias).mean().abs() < 0.3
-
-
-def test_a_gate_that_is_held_shut_keeps_the_first_state():
-    """With z = 1 after step 0 the answer is that of the first step alone."""
-    torch.manual_seed(0)
-    model, (X, _) = NumberHolder(8), number_batch(3, gap=20)
-    held, Z = read_number(model, X, lambda name, gate: gate**0 if name == "Z" else gate)
-    torch.testing.assert_close(held, model(X[:, :1]).detach())
-    assert torch.equal(Z[1:], torch.ones(20, 3, 8))
-    assert Z[0].max() < 1
+        assert (trace["Z"].logit() - update_bias).abs().max() < 2
+        assert (trace["Z"].logit() - update_bias).mean().abs() < 0.3
+    else:
+        assert trace["Z"].logit().mean().abs() < 0.3
 
 
 def test_training_stops_when_the_task_is_solved_or_the_time_is_up():
-    model, errors = train_holder(seed=0, update_bias=2.0, gap=3)
-    assert 25 <= len(errors) < 1000
-    assert sum(errors[-25:]) / 25 < 0.002
+    model, run = train_holder(seed=0, update_bias=2.0, gap=3)
+    assert run.solved
+    assert run.label == "bias 2, seed 0"
+    assert 25 <= len(run.losses) < 1000
     X, y = number_batch(256, gap=3)
     assert ((model(X) - y) ** 2).mean() < 0.003
-    _, errors = train_holder(seed=0, update_bias=2.0, gap=3, max_minibatches=30)
-    assert len(errors) == 30
+    _, run = train_holder(seed=0, update_bias=None, gap=3, max_minibatches=30)
+    assert len(run.losses) == 30
+    assert not run.solved
+    assert run.label == "PyTorch's bias, seed 0"

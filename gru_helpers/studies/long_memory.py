@@ -1,4 +1,4 @@
-"""A number, held: the task of notebook 08, its model, and a look at its gates.
+"""A number, held: the task of notebook 08, its model, and its training.
 
 The bodies of these definitions are those of the notebook; a test holds them together. A task like
 this one, where random inputs lie between what is to be remembered and its use, goes back to
@@ -7,14 +7,12 @@ Hochreiter and Schmidhuber 1997, *Long Short-Term Memory*.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
-from ..equations import gru_step
+from .fit import Fit, fit
 
-__all__ = ["NumberHolder", "number_batch", "read_number", "train_holder"]
+__all__ = ["NumberHolder", "number_batch", "train_holder"]
 
 
 def number_batch(batch_size: int, gap: int) -> tuple[Tensor, Tensor]:
@@ -51,42 +49,22 @@ class NumberHolder(nn.Module):
 
 def train_holder(
     seed: int, update_bias: float | None, gap: int, max_minibatches: int = 1000
-) -> tuple[NumberHolder, list[float]]:
+) -> tuple[NumberHolder, Fit]:
     """A model trained until the mean squared error of 25 minibatches is below 0.002.
 
     Adam at 0.003, minibatches of 64 fresh sequences, gradients clipped at 1. Returns the model and
-    the error of each minibatch.
+    its run, which has the error of each minibatch and shows a progress bar.
     """
     torch.manual_seed(seed)
     model = NumberHolder(update_bias=update_bias)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.003)
-    errors: list[float] = []
-    while len(errors) < max_minibatches and (len(errors) < 25 or sum(errors[-25:]) / 25 > 0.002):
+
+    def next_loss() -> Tensor:
         X, y = number_batch(64, gap)
-        error = ((model(X) - y) ** 2).mean()
-        optimizer.zero_grad()
-        error.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        errors.append(error.item())
-    return model, errors
+        return ((model(X) - y) ** 2).mean()
 
-
-@torch.no_grad()
-def read_number(
-    model: NumberHolder, X: Tensor, hold: Callable[[str, Tensor], Tensor] | None = None
-) -> tuple[Tensor, Tensor]:
-    """What the model answers, step by step with ``gru_step``, and every update gate on the way.
-
-    ``hold(name, value)`` may replace a gate at every step after the first (see ``gru_step``).
-    Returns the answers, ``(batch_size,)``, and the gates, ``(num_steps, batch_size, num_hiddens)``.
-    """
-    W_x, W_h, b_x, b_h = model.rnn.parameters()  # stacked as r, z, n
-    (W_xr, W_xz, W_xn), (W_hr, W_hz, W_hn) = W_x.T.chunk(3, 1), W_h.T.chunk(3, 1)
-    (b_r, b_z, b_n), (b_hr, b_hz, b_hn) = b_x.chunk(3), b_h.chunk(3)
-    params = W_xz, W_hz, b_z + b_hz, W_xr, W_hr, b_r + b_hr, W_xn, W_hn, b_n, b_hn
-    H, gates = torch.zeros(len(X), model.rnn.hidden_size), []
-    for t, X_t in enumerate(X.transpose(0, 1)):  # (batch_size, 2)
-        Z, _, _, H = gru_step(X_t, H, params, reset_after=True, clamp=hold if t else None)
-        gates.append(Z)
-    return model.linear(H)[:, 0], torch.stack(gates)
+    words = "PyTorch's bias" if update_bias is None else f"bias {update_bias:.0f}"
+    label = f"{words}, seed {seed}"
+    run = fit(
+        model, next_loss, max_minibatches, 0.003, solved_below=0.002, label=label, progress=True
+    )
+    return model, run

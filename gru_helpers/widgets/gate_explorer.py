@@ -175,7 +175,7 @@ class GateCanvas(Canvas):
     def __init__(self) -> None:
         """Lay out the axes and everything that will change."""
         super().__init__(940, 490)
-        self._page: tuple[str, int, str, int] | None = None
+        self._page: tuple[tuple[str, ...], int, str, int] | None = None
         self._add_heat_map()
         self._add_curves()
         self._add_markers()
@@ -248,7 +248,7 @@ class GateCanvas(Canvas):
         span, xs = slice(first, first + steps), range(first, first + steps)
         units = unit_order(trace, order)
         unit = int(units[view.place])
-        self._show_page(trace.text[span], first, gate, len(units))
+        self._show_page(tuple(trace.text[span]), first, gate, len(units))
         self.image.set_data(getattr(trace, gate)[span, units].T.cpu().numpy())
         for name, curve in self.curves.items():
             curve.set_data(xs, getattr(trace, name)[span, unit].tolist())
@@ -272,14 +272,14 @@ class GateCanvas(Canvas):
         scores = perplexity_in_words(baseline.perplexity) + held
         self.title.text = f"{GATES[gate][0]}: perplexity {scores}"
         self.held_label.text = "held" if clamped else ""
-        self.read.text = trace.text[max(0, step - 23) : step + 1].replace(" ", "_")
+        self.read.text = "".join(trace.text[max(0, step - 23) : step + 1]).replace(" ", "_")
         start = self.read.x + self.read.font.getlength(self.read.text)
         for label, text in zip(self.continuations, continuations, strict=True):
             label.x, label.text = start, text.replace(" ", "_")
         alt = gate_alt(trace, view, vocab, continuations)
         return Picture(self.figure, alt, self.png(key=(trace, gate, order, first)))
 
-    def _show_page(self, text: str, first: int, gate: str, num_units: int) -> None:
+    def _show_page(self, text: tuple[str, ...], first: int, gate: str, num_units: int) -> None:
         """The axes for these steps, this gate and all units, unless they are there already."""
         page = (text, first, gate, num_units)
         if page == self._page:
@@ -418,7 +418,7 @@ class GateExplorer(Explorer):
     @property
     def settings(self) -> GateSettings:
         """What the controls say."""
-        text = self.baseline.text if self.baseline else self.text.value
+        text = "".join(self.baseline.text) if self.baseline else self.text.value
         values = self.values
         if values["held"] == NOTHING:
             values["held"] = None
