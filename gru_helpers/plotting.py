@@ -567,6 +567,58 @@ def road_diagram(values: Sequence[float] | None = None) -> Figure:
     return figure
 
 
+# The family of the GRU: name, who and when, place, and whether its state is diagonal, that is,
+# whether a unit's next state depends on no other unit's old one.
+FAMILY: dict[str, tuple[str, float, float, bool]] = {
+    "RNN": ("Elman 1990", 1.2, 5.6, False),
+    "LSTM": ("Hochreiter, Schmidhuber\n1997", 4.2, 5.6, False),
+    "forget gate": ("Gers et al. 2000", 7.6, 5.6, False),
+    "GRU": ("Cho et al. 2014", 10.6, 5.6, False),
+    "MGU": ("Zhou et al. 2016", 15.3, 7.4, False),
+    "Li-GRU": ("Ravanelli et al. 2018", 15.3, 5.6, False),
+    "QRNN": ("Bradbury et al. 2016", 4.2, 1.7, True),
+    "SRU": ("Lei et al. 2018", 7.6, 1.7, True),
+    "RWKV": ("Peng et al. 2023", 11.0, 1.7, True),
+    "Mamba": ("Gu, Dao 2023", 14.2, 1.7, True),
+    "minGRU": ("Feng et al. 2024", 15.3, 3.8, True),
+}
+DESCENT = (
+    ("RNN", "LSTM", "gates"),
+    ("LSTM", "forget gate", ""),
+    ("forget gate", "GRU", ""),
+    ("GRU", "MGU", "$R = 1 - Z$"),
+    ("GRU", "Li-GRU", "no $R$, ReLU"),
+    ("GRU", "minGRU", "gate sees $x$ only"),
+)
+
+
+def family_tree() -> Figure:
+    """The family of the GRU: blue and full, units mixed at every step; orange and dashed, not."""
+    figure = new_figure(10.0, 4.9)
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(-0.6, 17.4), ylim=(0.1, 8.8))
+    axes.axis("off")
+    words: dict[str, Any] = {"ha": "center", "va": "center", "color": BLACK}
+    for parent, child, change in DESCENT:
+        (_, x0, y0, _), (_, x1, y1, _) = FAMILY[parent], FAMILY[child]
+        arrow: dict[str, Any] = {"arrowstyle": "-|>", "color": BLACK, "lw": 1.6}
+        arrow |= {"shrinkA": 18 + 4 * len(parent), "shrinkB": 20 + 4 * len(child)}
+        axes.annotate("", (x1, y1), (x0, y0), arrowprops=arrow, zorder=1)
+        middle = (x0 + x1) / 2 - 0.15, (y0 + y1) / 2 + (0.3 if y0 == y1 else 0)
+        paper: dict[str, Any] = {"fc": "white", "ec": "none", "pad": 1.5}
+        axes.text(*middle, change, fontsize=11, bbox=paper, zorder=3, **words)
+    for name, (source, x, y, diagonal) in FAMILY.items():
+        color, dash = (ORANGE, (0, (4, 2))) if diagonal else (BLUE, "-")
+        frame: dict[str, Any] = {"boxstyle": "round,pad=0.4", "fc": "white", "ec": color}
+        frame |= {"lw": 2.6, "ls": dash}
+        axes.text(x, y, name, fontsize=13, weight="bold", bbox=frame, zorder=4, **words)
+        axes.text(x, y - 0.58, source, fontsize=10, zorder=4, **words | {"va": "top"})
+    rule: dict[str, Any] = {"fontsize": 12, "ha": "left", "va": "center"}
+    axes.text(-0.3, 8.2, "full line: the units are mixed at every step", color=BLUE, **rule)
+    axes.text(-0.3, 3.1, "dashed: every unit on its own", color=BLACK, **rule)
+    return figure
+
+
 # --- minibatches ------------------------------------------------------------------------------
 
 

@@ -30,7 +30,10 @@ TAGS = {"nbval-ignore-output", "raises-exception", "nbval-skip"}
 FOOTER = ("Summary", "Exercises", "Next")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 # The definitions of these modules are taught; those in TAUGHT must be written out in the lesson.
-MODULES = ("dataset", "ngrams", "equations", "models", "trainer", "bptt", "studies.long_memory")
+MODULES = (
+    *("dataset", "ngrams", "equations", "models", "trainer", "bptt"),
+    *("studies.long_memory", "studies.variants"),
+)
 TAUGHT = {
     "00": ("get_params", "init_gru_state", "gru", "RNNModelScratch"),
     "01": ("gru_step",),
@@ -40,6 +43,20 @@ TAUGHT = {
     "05": ("gru_step", "unroll", "gru_switched"),
     "07": ("gru_forward", "gru_step_backward", "gru_backward"),
     "08": ("number_batch", "NumberHolder", "train_holder"),
+    "10": (
+        "step_rnn",
+        "step_lstm",
+        "step_gru",
+        "step_gru_after",
+        "step_no_reset",
+        "step_mgu",
+        "step_mingru",
+        "Layer",
+        "num_params",
+        "units_for",
+        "copy_batch",
+        "scan",
+    ),
 }
 
 

@@ -62,6 +62,7 @@ FIGURES = {
     "gate diagram": plotting.gate_diagram,
     "gate diagram, first stage": lambda: plotting.gate_diagram(1),
     "gate diagram, with numbers": lambda: plotting.gate_diagram(numbers=NUMBERS),
+    "family tree": plotting.family_tree,
     "road diagram": plotting.road_diagram,
     "road diagram, with numbers": lambda: plotting.road_diagram([0.41, -0.42, 0.1, -0.04]),
     "flow": lambda: plotting.plot_flow(FLOWS, "time t", "A flow"),
