@@ -439,10 +439,9 @@ def loop(a: Tensor, b: Tensor) -> Tensor:
     return torch.stack(states)
 
 
-def scan_ratio(num_steps: int, batch_size: int, rounds: int = 5) -> float:
-    """How many times as long as the scan the loop takes, forward and backward, 64 units."""
-    a = torch.rand(num_steps, batch_size, 64, requires_grad=True)
-    b = torch.rand(num_steps, batch_size, 64, requires_grad=True)
+def scan_ratio(num_steps: int, batch_size: int, num_hiddens: int = 64, rounds: int = 5) -> float:
+    """How many times as long as the scan the loop takes, forward and backward."""
+    a, b = (torch.rand(num_steps, batch_size, num_hiddens, requires_grad=True) for _ in range(2))
     ratios = []
     for _ in range(rounds + 1):
         seconds = []
