@@ -440,8 +440,8 @@ def test_every_control_of_the_gate_explorer_leads_to_the_right_picture(gates):
         ("units by", "order", "variance", "variance"),
         ("hold", "held", "update gate z", "Z"),
         ("at", "at", "its mean", "mean"),
-        ("in", "only_this", "this unit", True),
-        ("in", "only_this", "all units", False),
+        ("in", "which", "this unit", "this"),
+        ("in", "which", "all units", "all"),
         ("at", "at", "what it is there", "frozen"),
         ("at", "at", "the value", "value"),
     ):
