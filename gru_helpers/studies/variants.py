@@ -278,7 +278,7 @@ def train_number(
     def error(batch_size: int) -> Tensor:
         X, y = number_batch(batch_size, gap)
         outputs, _ = net(X.transpose(0, 1))
-        return ((outputs[-1, :, 0] - y) ** 2).mean()
+        return ((outputs[-1] - y) ** 2).mean()
 
     torch.manual_seed(seed)
     run = fit(net, lambda: error(64), max_minibatches, 0.003, solved_below=0.002, label=name)
