@@ -42,7 +42,17 @@ TAUGHT = {
     "04": ("grad_clipping", "ngram_probabilities"),
     "05": ("gru_step", "unroll", "gru_switched"),
     "07": ("gru_forward", "gru_step_backward", "gru_backward"),
-    "08": ("number_batch", "NumberHolder", "train_holder"),
+    "08": (
+        "number_batch",
+        "LastStateModel",
+        "set_gate_bias",
+        "gradient_by_step",
+        "train_memory",
+        "train_holder",
+        "chrono_bias",
+        "symbol_batch",
+        "adding_batch",
+    ),
     "10": (
         "step_rnn",
         "step_lstm",
