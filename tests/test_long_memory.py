@@ -18,7 +18,7 @@ from gru_helpers.studies.long_memory import (
     LastStateModel,
     adding_batch,
     chrono_bias,
-    copy_batch,
+    repeat_batch,
     gradient_by_step,
     guess,
     load_memory,
@@ -68,7 +68,7 @@ def test_one_number_in_each_half_is_marked_and_the_sum_asked_for():
 
 def test_the_symbols_to_copy_stand_first():
     torch.manual_seed(0)
-    X, y = copy_batch(50, gap=30)
+    X, y = repeat_batch(50, gap=30)
     ids = X.argmax(dim=2)
     assert X.shape == (50, 50, 10)
     assert torch.equal(ids[:, :10], y)
@@ -240,4 +240,4 @@ def test_a_quick_run_writes_no_record(tmp_path, monkeypatch, capsys):
 
 def test_every_layer_can_be_made():
     for name in LAYERS:
-        assert make_model(TASKS["copy"], name, 30)(copy_batch(2, 30)[0]).shape == (2, 8, 10)
+        assert make_model(TASKS["copy"], name, 30)(repeat_batch(2, 30)[0]).shape == (2, 8, 10)

@@ -194,7 +194,7 @@ def gradient_by_step(model: LastStateModel, X: Tensor) -> Tensor:
 # --- the study ----------------------------------------------------------------------------------
 
 
-def copy_batch(batch_size: int, gap: int) -> tuple[Tensor, Tensor]:
+def repeat_batch(batch_size: int, gap: int) -> tuple[Tensor, Tensor]:
     """Ten of 8 symbols, ``gap`` - 1 blanks, a sign to begin, ten blanks in which to repeat them.
 
     Returns ``X``, one-hot, ``(batch_size, gap + 20, 10)``, and the ids, ``(batch_size, 10)``. The
@@ -233,7 +233,7 @@ TASKS = {
     "symbol": Task(symbol_batch, 13, 8, cross_entropy, 0.05, 1000),
     "symbol, on": Task(symbol_batch, 13, 8, cross_entropy, 0.0, 1000),  # never stops early
     "adding": Task(adding_batch, 2, 1, mse_loss, 0.01, 3000),
-    "copy": Task(copy_batch, 10, 8, cross_entropy, 0.05, 2000, CopyModel),
+    "copy": Task(repeat_batch, 10, 8, cross_entropy, 0.05, 2000, CopyModel),
 }
 # the models that come with the course: task, layer, minibatches
 MODELS = {
