@@ -516,7 +516,8 @@ COMMANDS = {
     "setup": setup_only,
     "clean": clean,
 }
-OWN_HELP = ("run", "bench", "speedrun", "memory", "variants")  # programs that list their options themselves
+# programs that list their options themselves
+OWN_HELP = ("run", "bench", "speedrun", "memory", "variants")
 NO_OPTIONS = ("checkpoint", "setup", "clean")
 
 
