@@ -60,6 +60,7 @@ TAUGHT = {
         "step_gru_after",
         "step_no_reset",
         "step_mgu",
+        "step_z_of_x",
         "step_mingru",
         "Layer",
         "num_params",
