@@ -308,7 +308,7 @@ def plot_bars(
 
 
 def _name_few_decades(axes: Any) -> None:
-    """Where a logarithmic axis spans less than three decades, name 1, 2, 5 of each, not 10 alone."""
+    """Where a logarithmic axis spans less than three decades, name 1, 2 and 5 of each."""
     from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
     low, high = axes.get_ylim()
