@@ -309,31 +309,33 @@ def quality(task: Task, outputs: Tensor, y: Tensor) -> float:
     return (outputs.argmax(dim=1) == y).double().mean().item()
 
 
-def number_interventions(model: LastStateModel, gap: int) -> dict[str, float]:
-    """The error of the answers on 256 fresh sequences while gates are held in the gap.
+def number_interventions(model: LastStateModel, gap: int) -> dict[str, Any]:
+    """Error of the answers and their correlation with the numbers, while gates are held in the gap.
 
-    The keepers are the two units with the highest z through the gap (geometric mean), the busiest
-    the eight with the lowest.
+    On 256 fresh sequences. The keepers are the units with a z above 0.99 through the gap (geometric
+    mean), the busiest the eight with the lowest.
     """
     X, y = number_batch(256, gap)
-    free = trace_minibatch(model, X)
-    kept = free["Z"][1 : gap + 1].log().mean(dim=(0, 1)).exp()
+    kept = trace_minibatch(model, X)["Z"][1 : gap + 1].log().mean(dim=(0, 1)).exp()
     order = kept.argsort(descending=True).tolist()
-    keepers, busiest, middle = order[:2], order[-8:], gap // 2 - 6
+    count, middle = int((kept > 0.99).sum()), gap // 2 - 6
+    later: dict[str, Any] = {"start": 1, "stop": gap + 1}
+    keepers = order[: max(count, 1)]  # where none is above 0.99, the best
     clamps = {
         "nothing held": [],
-        "keepers open": [Clamp("Z", 0.5, units=keepers, start=1, stop=gap + 1)],
-        "keepers shut": [Clamp("Z", 1.0, units=keepers, start=1, stop=gap + 1)],
-        "busiest open": [Clamp("Z", 0.5, units=busiest, start=1, stop=gap + 1)],
-        "all at 0": [Clamp("Z", 0.0, start=1, stop=gap + 1)],
+        "keepers open": [Clamp("Z", 0.5, units=keepers, **later)],
+        "two best open": [Clamp("Z", 0.5, units=order[:2], **later)],
+        "busiest open": [Clamp("Z", 0.5, units=order[-8:], **later)],
+        "keepers shut": [Clamp("Z", 1.0, units=keepers, **later)],
+        "all at 0": [Clamp("Z", 0.0, **later)],
         "all at 0.5 for 12 steps": [Clamp("Z", 0.5, start=middle, stop=middle + 12)],
     }
-    found = {
-        name: mse_loss(trace_minibatch(model, X, clamps=held)["outputs"][-1], y).item()
-        for name, held in clamps.items()
-    }
-    longest = torch.log(torch.tensor(0.5)).item() / kept.max().log().item()
-    return found | {"best z": kept.max().item(), "longest half-life": longest}
+    found: dict[str, Any] = {"keepers": count, "best z": kept.max().item()}
+    for name, held in clamps.items():
+        answers = trace_minibatch(model, X, clamps=held)["outputs"][-1]
+        correlation = torch.corrcoef(torch.cat([answers, y], dim=1).T)[0, 1].item()
+        found[name] = [mse_loss(answers, y).item(), correlation]
+    return found
 
 
 def symbol_interventions(model: LastStateModel, gap: int) -> dict[str, float]:
