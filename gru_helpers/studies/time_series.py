@@ -97,7 +97,8 @@ def fit_linear(X: Tensor, Y: Tensor) -> Forecast:
     def with_constant(X: Tensor) -> Tensor:
         return torch.cat([X, torch.ones(len(X), 1)], dim=1).double()
 
-    weights = torch.linalg.lstsq(with_constant(X), Y.double()).solution
+    # "gelsd", for columns that may be all zero, as the last one of NLinear is
+    weights = torch.linalg.lstsq(with_constant(X), Y.double(), driver="gelsd").solution
     return lambda X: (with_constant(X) @ weights).float()
 
 
@@ -109,7 +110,7 @@ def iterate(one_month: Forecast, X: Tensor, lags: int, ahead: int = AHEAD) -> Te
 
 
 def baselines(series: Tensor, X: Tensor, Y: Tensor) -> dict[str, list[float]]:
-    """The errors of the forecasts that need no GRU, fitted on ``series``, from the windows ``X``."""
+    """The errors from the windows ``X`` of the forecasts without a GRU, fitted on ``series``."""
     inputs, targets = windows(series)
     last = inputs[:, -1:]
     ar = {lags: fit_linear(*windows(series, lags, 1)) for lags in (24, LAGS)}
