@@ -32,7 +32,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 # The definitions of these modules are taught; those in TAUGHT must be written out in the lesson.
 MODULES = (
     *("dataset", "ngrams", "equations", "models", "trainer", "bptt"),
-    *("studies.long_memory", "studies.variants"),
+    *("studies.long_memory", "studies.variants", "studies.time_series"),
 )
 TAUGHT = {
     "00": ("get_params", "init_gru_state", "gru", "RNNModelScratch"),
@@ -43,6 +43,10 @@ TAUGHT = {
     "05": ("gru_step", "unroll", "gru_switched"),
     "07": ("gru_forward", "gru_step_backward", "gru_backward"),
     "08": ("number_batch", "NumberHolder", "train_holder"),
+    "09": (
+        *("windows", "rmse", "fit_linear", "iterate", "baselines"),
+        *("SunForecaster", "StepForecaster", "pinball"),
+    ),
     "10": (
         "step_rnn",
         "step_lstm",

@@ -7,6 +7,7 @@ import torch
 
 from gru_helpers import corpus
 from gru_helpers.corpus import data_dir
+from gru_helpers.gates import trace_minibatch
 from gru_helpers.studies import time_series
 from gru_helpers.studies.time_series import (
     AHEAD,
@@ -19,7 +20,6 @@ from gru_helpers.studies.time_series import (
     load_sunspots,
     month,
     pinball,
-    read_gates,
     rmse,
     train_forecaster,
     windows,
@@ -101,9 +101,10 @@ def test_an_untrained_forecaster_is_naive_and_reads_as_gru_step_does(months):
     X, model = torch.randn(3, LAGS), SunForecaster(months=months)
     torch.testing.assert_close(model(X), X[:, -1:].expand(3, AHEAD))
     torch.nn.init.normal_(model.linear.weight)
-    forecasts, Z = read_gates(model, X)
+    trace = trace_minibatch(model, X.reshape(3, -1, months))
+    forecasts = trace["outputs"][-1] + X[:, -1:]
     torch.testing.assert_close(forecasts, model(X).detach(), rtol=1e-4, atol=1e-4)
-    assert Z.shape == (LAGS // months, 3, 32)
+    assert trace["Z"].shape == (LAGS // months, 3, 32)
 
 
 def test_teacher_forcing_changes_what_is_read_and_never_looks_ahead():

@@ -1,12 +1,14 @@
 """Three years of sunspots ahead: ``python -m gru_helpers.studies.time_series [--record]``.
 
-The data, the baselines, the model and the recipe of notebook 09, and a study in two parts. First
-every candidate is trained on 1749 to 1909 and judged on 1910 to 1949. The best of them is then
-trained again, with new seeds, on all months before 1950, and judged once from every month of 1950
-to 2005 at which a forecast of 36 months can be checked. The record is written to
-``build/time_series/time_series.json``, with ``--record`` also to ``data/``, where notebook 09 draws
-it; ``--quick`` takes two epochs and two seeds. The bodies of the taught definitions are those of
-the notebook.
+The data, the baselines, the model and the recipe of notebook 09, and a study. First every candidate
+is trained on 1749 to 1909 and judged on 1910 to 1949. The best of them is then trained again, with
+new seeds, on all months before 1950, and judged once from every month of 1950 to 2005 at which a
+forecast of 36 months can be checked. Two diagnoses follow: the same GRUs on the same sun made lower
+and higher; and the origins from 1980 on, forecast by GRUs that know the months before 1980.
+
+The record is written to ``build/time_series/time_series.json``, with ``--record`` also to
+``data/``, where notebook 09 draws it; ``--quick`` takes two epochs and two seeds. The bodies of the
+taught definitions are those of the notebook.
 """
 
 from __future__ import annotations
@@ -24,7 +26,6 @@ import torch
 from torch import Tensor, nn
 
 from ..corpus import data_dir
-from ..equations import gru_step
 from .bench import check_positive, machine, write_json
 from .fit import Fit, fit
 
@@ -39,7 +40,6 @@ __all__ = [
     "load_sunspots",
     "month",
     "pinball",
-    "read_gates",
     "rmse",
     "train_forecaster",
     "windows",
@@ -48,6 +48,7 @@ __all__ = [
 LAGS, AHEAD = 132, 36  # months that a forecast reads, and months that it forecasts
 HORIZONS = (1, 6, 12, 24, 36)
 VALIDATION, TEST = 1910, 1950  # the years in which the two spans begin
+RECENT = 1980  # the test span from here on is judged again, by what knows all months before it
 CSV, RECORD = "sunspots.csv", "time_series.json"
 
 Forecast = Callable[[Tensor], Tensor]
@@ -160,15 +161,12 @@ class SunForecaster(nn.Module):
                 b_x[num_hiddens : 2 * num_hiddens] = steps.log()
                 b_h[num_hiddens : 2 * num_hiddens] = 0
 
-    def answer(self, X: Tensor, H: Tensor) -> Tensor:
-        """The forecasts from the last state, ``(batch_size, num_hiddens)``."""
-        return self.linear(H) + (X[:, -1:] if self.difference else 0)
-
     def forward(self, X: Tensor) -> Tensor:
         """``X`` is ``(batch_size, lags)``, scaled; returns ``(batch_size, num_outputs)``."""
         steps = X.reshape(len(X), -1, self.rnn.input_size)  # (batch_size, num_steps, months)
         states, _ = self.rnn(steps)
-        return self.answer(X, states[:, -1])
+        forecasts = self.linear(states[:, -1])
+        return forecasts + X[:, -1:] if self.difference else forecasts
 
 
 class StepForecaster(nn.Module):
@@ -213,8 +211,12 @@ def train_forecaster(
     Y: Tensor,
     loss: Callable[[Tensor, Tensor], Tensor] = squared_error,
     num_epochs: int = 30,
+    label: str = "",
 ) -> Fit:
-    """AdamW, minibatches of 64 windows, a rate that rises to 0.009 and falls (``fit``)."""
+    """AdamW, minibatches of 64 windows, a rate that rises to 0.009 and falls (``fit``).
+
+    A run with a ``label`` shows a progress bar.
+    """
     waiting: list[Tensor] = []
 
     def next_loss() -> Tensor:
@@ -224,29 +226,9 @@ def train_forecaster(
         return loss(model(X[batch]), Y[batch])
 
     num_minibatches = num_epochs * math.ceil(len(X) / 64)
-    return fit(
-        model, next_loss, num_minibatches, 0.009, optimizer=torch.optim.AdamW, one_cycle=True
-    )
-
-
-@torch.no_grad()
-def read_gates(
-    model: SunForecaster, X: Tensor, hold: Callable[[str, Tensor], Tensor] | None = None
-) -> tuple[Tensor, Tensor]:
-    """The forecasts, step by step with ``gru_step``, and every update gate on the way.
-
-    ``hold(name, value)`` may replace a gate (see ``gru_step``). Returns ``(batch_size, ahead)`` and
-    ``(num_steps, batch_size, num_hiddens)``.
-    """
-    W_x, W_h, b_x, b_h = model.rnn.parameters()  # stacked as r, z, n
-    (W_xr, W_xz, W_xn), (W_hr, W_hz, W_hn) = W_x.T.chunk(3, 1), W_h.T.chunk(3, 1)
-    (b_r, b_z, b_n), (b_hr, b_hz, b_hn) = b_x.chunk(3), b_h.chunk(3)
-    params = W_xz, W_hz, b_z + b_hz, W_xr, W_hr, b_r + b_hr, W_xn, W_hn, b_n, b_hn
-    H, gates = torch.zeros(len(X), model.rnn.hidden_size), []
-    for X_t in X.reshape(len(X), -1, model.rnn.input_size).transpose(0, 1):
-        Z, _, _, H = gru_step(X_t, H, params, reset_after=True, clamp=hold)
-        gates.append(Z)
-    return model.answer(X, H), torch.stack(gates)
+    look: dict[str, Any] = {"label": label, "progress": bool(label)}
+    adamw = torch.optim.AdamW
+    return fit(model, next_loss, num_minibatches, 0.009, optimizer=adamw, one_cycle=True, **look)
 
 
 # --- the study ----------------------------------------------------------------------------------
@@ -328,7 +310,11 @@ def run(quick: bool) -> dict[str, Any]:
     record["validation baselines"] = baselines(known, X, Y)
     chosen = min(CANDIDATES, key=lambda name: record["validation"][name]["ensemble"])
     known, X, Y = sunspots[: month(TEST)], *windows(sunspots[month(TEST) - LAGS :])
-    forecasts = members(known, X, last_seeds, **(CANDIDATES[chosen] | short))
+    setting = CANDIDATES[chosen] | short
+    heights = (1.0, 1.3, 0.85, (known.std() / sunspots[month(TEST) :].std()).item())
+    raised = members(known, torch.cat([height * X for height in heights]), last_seeds, **setting)
+    by_height = list(zip(*(member.chunk(len(heights)) for member in raised), strict=True))
+    forecasts = list(by_height[0])
     halves = forecasts[: len(forecasts) // 2], forecasts[len(forecasts) // 2 :]
     record |= {
         "chosen": chosen,
@@ -336,12 +322,33 @@ def run(quick: bool) -> dict[str, Any]:
         "members": [rmse(forecast, Y) for forecast in forecasts],
         "halves": [rmse(mean_forecast(half), Y) for half in halves],
         "ensemble": rmse(mean_forecast(forecasts), Y),
+        "heights": {},
     }
+    linear = fit_linear(*windows(known, LAGS, 1))
+    for height, higher in zip(heights, by_height, strict=True):
+        record["heights"][f"{height:.2f}"] = {
+            "AR(132)": rmse(iterate(linear, height * X, LAGS) / height, Y),
+            "ensemble": rmse(mean_forecast(higher) / height, Y),
+        }
     print(f"\nchosen: {chosen}\n{'months ahead':30}" + "".join(f"{h:8}" for h in HORIZONS))
     for name, row in (record["baselines"] | {"GRU ensemble": record["ensemble"]}).items():
         print(f"{name:30}" + "".join(f"{value:8.1f}" for value in row), flush=True)
     runs = [forced_and_free(known, X, Y, seed, 1 if quick else 6) for seed in seeds]
     record["iterated"] = {name: [run[name] for run in runs] for name in ("forced", "free")}
+    late = slice(month(RECENT) - month(TEST), None)
+    record["recent"] = {
+        f"before {year}": {
+            "AR(132)": rmse(
+                iterate(fit_linear(*windows(sunspots[: month(year)], LAGS, 1)), X[late], LAGS),
+                Y[late],
+            ),
+            "ensemble": rmse(
+                mean_forecast(members(sunspots[: month(year)], X[late], last_seeds, **setting)),
+                Y[late],
+            ),
+        }
+        for year in (TEST, RECENT)
+    }
     return record
 
 
