@@ -153,3 +153,20 @@ def test_the_record_holds_the_baselines_as_they_are_now():
     assert len(record["members"]) == record["seeds"] == 10
     best = min(record["validation"].items(), key=lambda item: item[1]["ensemble"])
     assert record["chosen"] == best[0]
+
+
+def test_the_record_diagnoses_the_members_that_it_judged():
+    """The sun as it is gives the ensemble; AR(132) does not care how high the sun is."""
+    record = json.loads((data_dir() / time_series.RECORD).read_text(encoding="utf-8"))
+    heights = record["heights"]
+    assert heights["1.00"]["ensemble"] == pytest.approx(record["ensemble"], rel=1e-4)
+    linear = record["baselines"]["AR(132), iterated"]
+    assert heights["1.00"]["AR(132)"] == pytest.approx(linear, rel=1e-3)
+    for height in heights.values():
+        assert height["AR(132)"] == pytest.approx(linear, rel=0.06)
+    sunspots = load_sunspots()
+    X, Y = windows(sunspots[month(1980) - LAGS :])
+    for year in (1950, 1980):
+        one_month = fit_linear(*windows(sunspots[: month(year)], LAGS, 1))
+        expected = pytest.approx(rmse(iterate(one_month, X, LAGS), Y), rel=1e-3)
+        assert record["recent"][f"before {year}"]["AR(132)"] == expected
