@@ -506,6 +506,9 @@ COMMANDS = {
     "lint": lint,
     "bench": study("bench", "Time a training step: taught loop, nn.GRU, fast GRU (two minutes)."),
     "speedrun": study("speedrun", "Time the way to perplexity 1.1 (ten minutes; needs the book)."),
+    "memory": study(
+        "long_memory", "Which layer, initialized how, learns to remember (half an hour; the book)."
+    ),
     "variants": study("variants", "Compare variants of the GRU at equal size (ten minutes)."),
     "checkpoint": study(
         "train_pretrained", "Train the models in data/checkpoints again (minutes; needs the book)."
@@ -513,7 +516,8 @@ COMMANDS = {
     "setup": setup_only,
     "clean": clean,
 }
-OWN_HELP = ("run", "bench", "speedrun", "variants")  # programs that list their options themselves
+# programs that list their options themselves
+OWN_HELP = ("run", "bench", "speedrun", "memory", "variants")
 NO_OPTIONS = ("checkpoint", "setup", "clean")
 
 

@@ -307,6 +307,17 @@ def plot_bars(
     return figure
 
 
+def _name_few_decades(axes: Any) -> None:
+    """Where a logarithmic axis spans less than three decades, name 1, 2 and 5 of each."""
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
+
+    low, high = axes.get_ylim()
+    if high < 1000 * low:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+
+
 def plot_lines(
     curves: Mapping[str, tuple[Iterable[float], Iterable[float]]],
     xlabel: str,
@@ -330,6 +341,7 @@ def plot_lines(
         axes.set_xscale("log")
     if "y" in log:
         axes.set_yscale("log")
+        _name_few_decades(axes)
     _style(axes, xlabel, ylabel, title)
     axes.legend(fontsize=10, frameon=False)
     return figure
@@ -614,8 +626,8 @@ def family_tree() -> Figure:
         axes.text(x, y, name, fontsize=13, weight="bold", bbox=frame, zorder=4, **words)
         axes.text(x, y - 0.58, source, fontsize=10, zorder=4, **words | {"va": "top"})
     rule: dict[str, Any] = {"fontsize": 12, "ha": "left", "va": "center"}
-    axes.text(-0.3, 8.2, "full line: the units are mixed at every step", color=BLUE, **rule)
-    axes.text(-0.3, 3.1, "dashed: every unit on its own", color=BLACK, **rule)
+    axes.text(-0.3, 8.2, "full frame: the units are mixed at every step", color=BLACK, **rule)
+    axes.text(-0.3, 3.1, "dashed frame: every unit on its own", color=BLACK, **rule)
     return figure
 
 

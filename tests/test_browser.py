@@ -1,6 +1,6 @@
 """The explorers in a real browser: JupyterLab's server, and Chromium driven by playwright.
 
-One server, one browser and one notebook with the three explorers serve most tests; each test says
+One server, one browser and one notebook with the four explorers serve most tests; each test says
 where its explorer is when it begins, so that it does not depend on the others.
 """
 
@@ -21,7 +21,8 @@ import torch
 
 from gru_helpers import load_pretrained
 from gru_helpers.gates import trace_minibatch
-from gru_helpers.widgets import GateSettings, OneUnitExplorer
+from gru_helpers.studies.long_memory import load_memory, number_batch
+from gru_helpers.widgets import GateSettings, OneUnitExplorer, SequenceExplorer
 from gru_helpers.widgets.canvas import DPI, LETTERS
 from gru_helpers.widgets.gate_explorer import explorer_picture
 from gru_helpers.widgets.minibatch import MinibatchCanvas
@@ -46,7 +47,10 @@ EXPLORERS = [
     f"""
 import torch
 from gru_helpers import load_pretrained
-from gru_helpers.widgets import GateExplorer, MinibatchStepper, OneUnitExplorer
+from gru_helpers.studies.long_memory import load_memory, number_batch
+from gru_helpers.widgets import (
+    GateExplorer, MinibatchStepper, OneUnitExplorer, SequenceExplorer,
+)
 
 torch.set_num_threads(1)
 model, vocab, _ = load_pretrained()
@@ -56,6 +60,7 @@ X, Y = ids[:75].reshape(3, 25), ids[1:76].reshape(3, 25)""",
     "OneUnitExplorer()",
     "MinibatchStepper(model, X, Y, vocab, step=12, row=1)",
     'GateExplorer(model, vocab, text=known, order="half-life", step=13, place=255)',
+    "torch.manual_seed(1)\nSequenceExplorer(load_memory('number'), *number_batch(4, 100), step=50)",
 ]
 ASLEEP = ["from gru_helpers.widgets import OneUnitExplorer", "OneUnitExplorer()"]
 LIVE_CURVE = [
@@ -197,7 +202,7 @@ def open_and_run(browser, server, name, script=""):
 
 @pytest.fixture(scope="module")
 def page(browser, server):
-    """The page with the three explorers."""
+    """The page with the four explorers."""
     page = open_and_run(browser, server, "explorers")
     yield page
     page.close()
@@ -440,8 +445,8 @@ def test_every_control_of_the_gate_explorer_leads_to_the_right_picture(gates):
         ("units by", "order", "variance", "variance"),
         ("hold", "held", "update gate z", "Z"),
         ("at", "at", "its mean", "mean"),
-        ("in", "only_this", "this unit", True),
-        ("in", "only_this", "all units", False),
+        ("in", "which", "this unit", "this"),
+        ("in", "which", "all units", "all"),
         ("at", "at", "what it is there", "frozen"),
         ("at", "at", "the value", "value"),
     ):
@@ -521,6 +526,36 @@ def test_the_gate_explorer_keeps_up_with_the_keyboard(gates):
     assert gates.readout("step") == "60"
 
 
+# --- a sequence of numbers ----------------------------------------------------------------------
+
+
+def test_the_keepers_of_a_number_are_opened_by_hand(page):
+    """The controls lead to the picture of their settings, and the answer is gone."""
+    explorer = Explorer(page, 3)
+    torch.manual_seed(1)
+    model, (X, y) = load_memory("number"), number_batch(4, 100)
+
+    def expected(number: int, **settings):
+        rows = slice(number, number + 1)
+        return SequenceExplorer(model, X[rows], y[rows], **settings)
+
+    def choose(words: str, option: str):
+        return explorer.after(lambda: explorer.choice(words).select_option(label=option))
+
+    assert explorer.settled() == expected(0, step=50).image.value
+    assert explorer.press("sequence", "ArrowRight") == expected(1, step=50).image.value
+    explorer.press("unit, place", "ArrowRight")
+    choose("hold", "update gate z")
+    choose("in", "it and all above")
+    held = {"step": 50, "place": 1, "which": "above", "held": "Z"}
+    assert explorer.press("from step", "ArrowRight") == expected(1, **held, since=1).image.value
+    screenshot(explorer, "08_held")
+    asked, answers = re.search(
+        r"Asked for (\d\.\d+); .* at the end (-?\d+\.\d+)", explorer.words()
+    ).groups()
+    assert abs(float(asked) - float(answers)) > 0.05
+
+
 # --- in class -----------------------------------------------------------------------------------
 
 # What a browser's own bars, 120 pixels, leave of three screens, and of the first at 150 %.
@@ -534,7 +569,7 @@ def inside(edges, view):
     return left >= -1 and top >= -1 and right <= view[0] + 1 and bottom <= view[1] + 1
 
 
-@pytest.mark.parametrize("number", [0, 1, 2], ids=["one unit", "minibatch", "gates"])
+@pytest.mark.parametrize("number", [0, 1, 2, 3], ids=["one unit", "minibatch", "gates", "sequence"])
 @pytest.mark.parametrize("window", [PROJECTOR, LAPTOP, LARGE], ids=str)
 def test_picture_and_controls_are_seen_together(page, number, window):
     """In letters of 12 points, side by side; beside the list of files they are smaller."""
@@ -549,7 +584,7 @@ def test_picture_and_controls_are_seen_together(page, number, window):
     assert place["picture"][2] >= place["output"][2] - 40, "the width is used"
     if number < 2:
         assert inside(place["words"], place["view"]), place
-    names = "01_explorer", "03_stepper", "06_explorer"
+    names = "01_explorer", "03_stepper", "06_explorer", "08_sequence"
     screenshot(explorer, f"{names[number]}_{window[0]}")
     place = explorer.place(window, files=True)
     assert inside(place["picture"], place["view"]), place
@@ -568,7 +603,7 @@ def test_small_explorers_at_150_percent(page, number, name):
     explorer.place(PROJECTOR)
 
 
-@pytest.mark.parametrize("number", [0, 1, 2], ids=["one unit", "minibatch", "gates"])
+@pytest.mark.parametrize("number", [0, 1, 2, 3], ids=["one unit", "minibatch", "gates", "sequence"])
 def test_every_control_has_a_name(page, number):
     """For a screen reader: sliders and player have none of their own."""
     explorer = Explorer(page, number)
@@ -580,6 +615,7 @@ def test_every_control_has_a_name(page, number):
         ["input x", "old h", "bias b_z", "bias b_r", "bias b_h"],
         ["step", "play", "stop", "repeat", "row"],
         ["step", "play", "stop", "repeat", "unit, place", "value", "from step"],
+        ["sequence", "step", "play", "stop", "repeat", "unit, place", "value", "from step"],
     )
     assert names == expected[number]
 

@@ -431,7 +431,7 @@ def test_it_starts_with_a_sentence_of_its_own(model):
 
 def test_it_can_start_at_any_settings(model):
     start = {"step": 5, "place": 2, "order": "mean z", "gate": "H", "held": "H_tilde"}
-    start |= {"at": "value", "value": -0.35, "since": 4, "only_this": True}
+    start |= {"at": "value", "value": -0.35, "since": 4, "which": "this"}
     explorer = GateExplorer(model, ENGLISH, SENTENCE, **start)
     assert explorer.settings == GateSettings(SENTENCE, **start)
     check(explorer)
@@ -458,7 +458,7 @@ def test_it_explores_nn_gru_too():
         ("at", "frozen"),
         ("value", 0.85),
         ("since", 2),
-        ("only_this", True),
+        ("which", "this"),
     ],
     ids=str,
 )
@@ -479,7 +479,7 @@ def test_the_settings_say_what_is_held(explorer):
 
     baseline = trace_gates(explorer.model, SENTENCE, explorer.vocab)
     assert held() == (0.5, None, 0)
-    put(explorer, only_this=True, order="mean z", place=2)
+    put(explorer, which="this", order="mean z", place=2)
     unit = baseline.Z.mean(dim=0).argsort(descending=True)[2].item()
     assert held() == (0.5, (unit,), 0)
     assert explorer.settings.unit(baseline) == unit
@@ -487,7 +487,7 @@ def test_the_settings_say_what_is_held(explorer):
     value, *where = held()
     assert torch.equal(value, baseline.R.mean(dim=0))
     assert where == [(unit,), 4]
-    put(explorer, at="frozen", only_this=False)
+    put(explorer, at="frozen", which="all")
     value, *where = held()
     assert torch.equal(value, baseline.R[4])
     assert where == [None, 4]
@@ -504,7 +504,7 @@ def test_a_walk_over_all_controls_ends_where_the_settings_say(explorer):
         if name == "text":
             explorer.text.value = rng.choice(texts)
         elif name == "choose":
-            chosen = explorer.controls[rng.choice(["order", "gate", "held", "at", "only_this"])]
+            chosen = explorer.controls[rng.choice(["order", "gate", "held", "at", "which"])]
             chosen.index = rng.randrange(len(chosen.options))
         else:
             slider = explorer.controls[name]
@@ -526,7 +526,7 @@ def test_one_change_is_one_drawing(explorer, monkeypatch):
         ("gate", "H"),
         ("value", 0.35),
         ("at", "mean"),
-        ("only_this", True),
+        ("which", "this"),
         ("since", 4),
         ("held", NOTHING),
     ]
@@ -550,7 +550,7 @@ def test_nothing_is_computed_twice(explorer, monkeypatch):
     assert (len(read), len(clamped), len(continued)) == (0, 0, 10), "with clamps and without"
     put(explorer, value=0.25)
     assert (len(read), len(clamped)) == (0, 1)
-    put(explorer, only_this=True, place=5)
+    put(explorer, which="this", place=5)
     assert (len(read), len(clamped)) == (0, 3), "it is another unit that is held"
     explorer.text.value = "fly"
     assert (len(read), len(clamped)) == (1, 4)
@@ -754,7 +754,7 @@ def test_a_model_that_computes_something_else_is_named():
         ({"gate": "z"}, "gate must be one of 'Z', 'R', 'H_tilde', 'H', got 'z'."),
         ({"held": "r"}, "held must be one of None, 'Z', 'R', 'H_tilde', 'H', got 'r'."),
         ({"at": "median"}, "at must be one of 'value', 'mean', 'frozen', got 'median'."),
-        ({"only_this": None}, "only_this must be one of False, True, got None."),
+        ({"which": None}, "which must be one of 'all', 'this', 'above', got None."),
         ({"text": None}, "text must be a string, got None."),
         ({"hold": "Z"}, "GateSettings.__init__() got an unexpected keyword argument 'hold'"),
     ],

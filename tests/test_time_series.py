@@ -1,14 +1,12 @@
 """The sunspots of notebook 09: the data, the baselines, the models, and the record."""
 
-import json
-
 import pytest
 import torch
 
 from gru_helpers import corpus
-from gru_helpers.corpus import data_dir
 from gru_helpers.gates import trace_minibatch
 from gru_helpers.studies import time_series
+from gru_helpers.studies.records import read_record
 from gru_helpers.studies.time_series import (
     AHEAD,
     LAGS,
@@ -145,7 +143,7 @@ def test_training_beats_the_naive_forecast_of_a_wave():
 
 
 def test_the_record_holds_the_baselines_as_they_are_now():
-    record = json.loads((data_dir() / time_series.RECORD).read_text(encoding="utf-8"))
+    record = read_record("time_series")
     sunspots = load_sunspots()
     X, Y = windows(sunspots[month(1950) - LAGS :])
     for name, row in baselines(sunspots[: month(1950)], X, Y).items():
@@ -157,7 +155,7 @@ def test_the_record_holds_the_baselines_as_they_are_now():
 
 def test_the_record_diagnoses_the_members_that_it_judged():
     """The sun as it is gives the ensemble; AR(132) does not care how high the sun is."""
-    record = json.loads((data_dir() / time_series.RECORD).read_text(encoding="utf-8"))
+    record = read_record("time_series")
     heights = record["heights"]
     assert heights["1.00"]["ensemble"] == pytest.approx(record["ensemble"], rel=1e-4)
     linear = record["baselines"]["AR(132), iterated"]

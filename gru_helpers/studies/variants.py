@@ -111,6 +111,14 @@ def step_mgu(X: Tensors, state: Tensors, W: Tensors) -> tuple[Tensor, ...]:
     return (Z * H + (1 - Z) * H_tilde,)
 
 
+def step_z_of_x(X: Tensors, state: Tensors, W: Tensors) -> tuple[Tensor, ...]:
+    """R = 1, and the update gate sees the input only."""
+    (X_z, X_h), (H,), (W_hh,) = X, state, W
+    Z = torch.sigmoid(X_z)
+    H_tilde = torch.tanh(X_h + H @ W_hh)
+    return (Z * H + (1 - Z) * H_tilde,)
+
+
 def step_mingru(X: Tensors, state: Tensors, W: Tensors) -> tuple[Tensor, ...]:
     """The minGRU (Feng et al. 2024): gate and candidate see the input only, and no tanh."""
     (X_z, X_h), (H,) = X, state
@@ -135,6 +143,7 @@ CELLS = {
     "reset after": Cell(step_gru_after, inputs=3, matrices=3, vectors=1),
     "R = 1": Cell(step_no_reset, inputs=2, matrices=2),
     "MGU": Cell(step_mgu, inputs=2, matrices=2),
+    "z of x": Cell(step_z_of_x, inputs=2, matrices=1),
     "minGRU": Cell(step_mingru, inputs=2, matrices=0),
 }
 STACKED = {
@@ -278,7 +287,7 @@ def train_number(
     def error(batch_size: int) -> Tensor:
         X, y = number_batch(batch_size, gap)
         outputs, _ = net(X.transpose(0, 1))
-        return ((outputs[-1, :, 0] - y) ** 2).mean()
+        return ((outputs[-1] - y) ** 2).mean()
 
     torch.manual_seed(seed)
     run = fit(net, lambda: error(64), max_minibatches, 0.003, solved_below=0.002, label=name)

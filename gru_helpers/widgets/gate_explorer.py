@@ -41,9 +41,10 @@ PAGE_STEPS = 60  # of the text that are shown at once
 MAX_CHARS = 300  # of the text
 CONTINUATION_CHARS = 50  # that the model continues the text with
 NOTHING = "nothing"  # is held; ipywidgets shows no choice for the value None
-HOLDING = ("at", "value", "only_this", "since")  # controls of what is held
+HOLDING = ("at", "value", "which", "since")  # controls of what is held
 LEFT, WIDTH = 56, 676  # of the heat map and the curves, in pixels
 TEXT = "the time traveller for so it will be convenient to speak of him was expounding"
+WHICH = {"all": "all units", "this": "this unit", "above": "it and all above"}  # are held
 CURVES = {  # name, color, dash and width of each curve of a unit
     "Z": ("z", BLUE, "-", 2),
     "R": ("r", ORANGE, "--", 2),
@@ -61,8 +62,8 @@ class GateSettings:
 
     ``step`` counts characters, ``place`` is that of the unit in ``order``, ``gate`` is what the
     heat map shows. ``held`` (``None``: nothing) is held at ``value``, at each unit's mean over the
-    text, or at what it is at step ``since``, as ``at`` says, from ``since`` on, in all units or
-    only in the one chosen, as ``only_this`` says.
+    text, or at what it is at step ``since``, as ``at`` says, from ``since`` on, in all units, in
+    the one chosen, or in it and all that stand above it, as ``which`` says.
     """
 
     text: str
@@ -74,7 +75,7 @@ class GateSettings:
     at: str = "value"
     value: float = 0.0
     since: int = 0
-    only_this: bool = False
+    which: str = "all"
 
     def __post_init__(self) -> None:
         """Refuse what the controls do not offer."""
@@ -84,7 +85,7 @@ class GateSettings:
         check_choice("gate", self.gate, tuple(GATES))
         check_choice("held", self.held, (None, *GATES))
         check_choice("at", self.at, ("value", "mean", "frozen"))
-        check_choice("only_this", self.only_this, (False, True))
+        check_choice("which", self.which, tuple(WHICH))
 
     def unit(self, trace: GateTrace) -> int:
         """The number of the chosen unit."""
@@ -94,7 +95,11 @@ class GateSettings:
         """What is held, given the trace of the text without it."""
         if self.held is None:
             return None
-        units = (self.unit(baseline),) if self.only_this else None
+        units = None
+        if self.which != "all":
+            last = self.place + 1
+            first = self.place if self.which == "this" else 0
+            units = tuple(unit_order(baseline, self.order)[first:last].tolist())
         if self.at == "mean":
             return Clamp.mean(baseline, self.held, units=units, start=self.since)
         if self.at == "frozen":
@@ -104,17 +109,17 @@ class GateSettings:
     def without_view(self) -> GateSettings:
         """The same settings of the clamp, with the rest at fixed values."""
         only_clamp = replace(self, step=0, gate="Z")
-        return only_clamp if self.only_this else replace(only_clamp, place=0, order="index")
+        return only_clamp if self.which != "all" else replace(only_clamp, place=0, order="index")
 
 
 # --- words --------------------------------------------------------------------------------------
 
 
-def page_of(num_steps: int, step: int) -> tuple[int, int]:
-    """The first step and the number of steps of the page of a text that holds ``step``."""
-    if num_steps <= PAGE_STEPS:
+def page_of(num_steps: int, step: int, size: int = PAGE_STEPS) -> tuple[int, int]:
+    """The first step and the number of steps of the page of ``size`` steps that holds ``step``."""
+    if num_steps <= size:
         return 0, num_steps
-    return min(step // PAGE_STEPS * PAGE_STEPS, num_steps - PAGE_STEPS), PAGE_STEPS
+    return min(step // size * size, num_steps - size), size
 
 
 def perplexity_in_words(value: float) -> str:
@@ -136,21 +141,29 @@ def clamp_in_words(clamp: Clamp) -> str:
     return f"{GATES[clamp.gate][0]} held at {value} in {units} from step {clamp.start}{stop}"
 
 
+def gates_in_words(trace: GateTrace, view: GateSettings, page: tuple[int, int]) -> list[str]:
+    """A sentence on the heat map of these steps, and one on the unit."""
+    step, unit, (first, steps) = view.step, view.unit(trace), page
+    values = getattr(trace, view.gate)[first : first + steps]
+    z, r, candidate, state = (float(getattr(trace, name)[step, unit]) for name in GATES)
+    half_life = float(half_lives(trace.baseline or trace)[unit])
+    return [
+        f"The heat map shows the {GATES[view.gate][0]} of {values.shape[1]} units from step "
+        f"{first} to {first + steps - 1}, mean {values.mean():.2f}",
+        f"Unit {unit}: z {z:.2f}, r {r:.2f}, candidate {candidate:.2f}, state {state:.2f}, "
+        f"half-life {half_life:.1f} steps",
+    ]
+
+
 def gate_alt(
     trace: GateTrace, view: GateSettings, vocab: Vocab, continuations: tuple[str, str]
 ) -> str:
     """What ``GateCanvas.picture`` shows, in words."""
-    baseline, step, unit = trace.baseline or trace, view.step, view.unit(trace)
-    first, steps = page_of(len(trace), step)
-    page = getattr(trace, view.gate)[first : first + steps]
-    z, r, candidate, state = (float(getattr(trace, name)[step, unit]) for name in GATES)
+    baseline, step = trace.baseline or trace, view.step
     sentences = [
         f"Step {step} (of 0 to {len(trace) - 1}), after “{spoken_character(trace.text[step])}”: "
         f"next comes {likeliest_in_words(baseline.probabilities[step], vocab.idx_to_token)}",
-        f"The heat map shows the {GATES[view.gate][0]} of {page.shape[1]} units from step {first} "
-        f"to {first + steps - 1}, mean {page.mean():.2f}",
-        f"Unit {unit}: z {z:.2f}, r {r:.2f}, candidate {candidate:.2f}, state {state:.2f}, "
-        f"half-life {float(half_lives(baseline)[unit]):.1f} steps",
+        *gates_in_words(trace, view, page_of(len(trace), step)),
         f"Perplexity {perplexity_in_words(baseline.perplexity)}",
     ]
     if continuations[0]:
@@ -170,7 +183,12 @@ def gate_alt(
 
 
 class GateCanvas(Canvas):
-    """The picture of the gate explorer."""
+    """The picture of the gate explorer: all gates of a trace, and one unit; ``page_steps`` at once.
+
+    On the right and at the bottom stands what the model makes of them, added by ``_add_answers``.
+    """
+
+    page_steps = PAGE_STEPS
 
     def __init__(self) -> None:
         """Lay out the axes and everything that will change."""
@@ -179,6 +197,10 @@ class GateCanvas(Canvas):
         self._add_heat_map()
         self._add_curves()
         self._add_markers()
+        self._add_answers()
+
+    def _add_answers(self) -> None:
+        """Bars for the next character, and what the model goes on with."""
         self.bars = NextCharacterBars(self, 806, 100, 122, 352)
         self.bars_title = self.label(932, 467, anchor="rs")
         self.text(80, 34, "goes on", ha="right", color=GREY)
@@ -242,9 +264,34 @@ class GateCanvas(Canvas):
         ``continuations``, what the model continues the text with while nothing is held, and while
         it is. What is held is read from ``trace``, not from ``view``.
         """
+        self._show_gates(trace, view)
+        baseline, clamped, step = trace.baseline or trace, trace.baseline is not None, view.step
+        self.bars.show(
+            vocab.idx_to_token,
+            baseline.probabilities[step],
+            trace.probabilities[step] if clamped else None,
+        )
+        self.bars_title.text = f"after “{drawn_character(trace.text[step])}” comes"
+        held = f", held {perplexity_in_words(trace.perplexity)}" if clamped else ""
+        scores = perplexity_in_words(baseline.perplexity) + held
+        self.title.text = f"{GATES[view.gate][0]}: perplexity {scores}"
+        self.held_label.text = "held" if clamped else ""
+        self.read.text = "".join(trace.text[max(0, step - 23) : step + 1]).replace(" ", "_")
+        start = self.read.x + self.read.font.getlength(self.read.text)
+        for label, text in zip(self.continuations, continuations, strict=True):
+            label.x, label.text = start, text.replace(" ", "_")
+        return self._finished(trace, view, gate_alt(trace, view, vocab, continuations))
+
+    def _finished(self, trace: GateTrace, view: GateSettings, alt: str) -> Picture:
+        """The picture with its words; the heat map is drawn again only where it changes."""
+        first, _ = page_of(len(trace), view.step, self.page_steps)
+        return Picture(self.figure, alt, self.png(key=(trace, view.gate, view.order, first)))
+
+    def _show_gates(self, trace: GateTrace, view: GateSettings) -> None:
+        """The heat map, the curves and the markers."""
         step, gate, order = view.step, view.gate, view.order
         baseline, clamped = trace.baseline or trace, trace.baseline is not None
-        first, steps = page_of(len(trace), step)
+        first, steps = page_of(len(trace), step, self.page_steps)
         span, xs = slice(first, first + steps), range(first, first + steps)
         units = unit_order(trace, order)
         unit = int(units[view.place])
@@ -260,24 +307,8 @@ class GateCanvas(Canvas):
         self.now.set_xdata([step, step])
         self.row.set_data([first - 0.5 - 0.012 * steps], [view.place])
         self._show_held(trace, xs)
-        self.bars.show(
-            vocab.idx_to_token,
-            baseline.probabilities[step],
-            trace.probabilities[step] if clamped else None,
-        )
-        self.bars_title.text = f"after “{drawn_character(trace.text[step])}” comes"
         rank = "" if order == "index" else f", place {view.place} by {order}"
         self.unit_title.text = f"unit {unit}{rank}"
-        held = f", held {perplexity_in_words(trace.perplexity)}" if clamped else ""
-        scores = perplexity_in_words(baseline.perplexity) + held
-        self.title.text = f"{GATES[gate][0]}: perplexity {scores}"
-        self.held_label.text = "held" if clamped else ""
-        self.read.text = "".join(trace.text[max(0, step - 23) : step + 1]).replace(" ", "_")
-        start = self.read.x + self.read.font.getlength(self.read.text)
-        for label, text in zip(self.continuations, continuations, strict=True):
-            label.x, label.text = start, text.replace(" ", "_")
-        alt = gate_alt(trace, view, vocab, continuations)
-        return Picture(self.figure, alt, self.png(key=(trace, gate, order, first)))
 
     def _show_page(self, text: tuple[str, ...], first: int, gate: str, num_units: int) -> None:
         """The axes for these steps, this gate and all units, unless they are there already."""
@@ -292,7 +323,10 @@ class GateCanvas(Canvas):
         self.heat.set_ylim(bottom, -0.5)
         for axes in (self.heat, self.lines):
             axes.set_xlim(first - 0.5, last - 0.5)
-        self.heat.set_xticks(range(first, last), [drawn_character(c) for c in text])
+        names = [drawn_character(c) for c in text]
+        if len(names) > PAGE_STEPS or max(map(len, names)) > 1:  # there is no room for them
+            names = [""] * len(names)
+        self.heat.set_xticks(range(first, last), names)
         self.heat.tick_params("x", labelfontfamily="monospace", length=0, pad=3)
         self.lines.set_xticks(range(-(-first // 10) * 10, last, 10))
         labels = ["−1", "0", "1"] if signed else ["0", "½", "1"]
@@ -343,39 +377,35 @@ def explorer_picture(model: nn.Module, vocab: Vocab, settings: GateSettings) -> 
 # --- the explorer -------------------------------------------------------------------------------
 
 
-class GateExplorer(Explorer):
-    """See the gates of a trained GRU on any sentence, hold them, watch the next character change.
+class GatesExplorer(Explorer):
+    """What the explorers of gates share: their controls, and what is held.
 
-    ``model`` is a scratch GRU or an ``RNNModel`` around ``nn.GRU``; ``text`` can be edited and has
-    at most 300 characters. ``settings`` are the ``GateSettings`` on display, ``trace`` the
-    ``GateTrace`` behind them. What a class may get wrong (an empty or an endless text, another
-    vocabulary, a model without gates) is said in one sentence, ``problem``.
+    Subclasses say in ``_read`` how the source, the widget above the picture, is traced, and draw.
+    ``settings`` are the ``GateSettings`` on display, ``trace`` the ``GateTrace`` behind them.
     """
 
-    def __init__(self, model: nn.Module, vocab: Vocab, text: str = TEXT, **start: Any) -> None:
-        """Start at ``text``; ``start`` may set any other field of ``GateSettings``."""
-        self.model, self.vocab = model, vocab
+    def __init__(self, model: nn.Module, canvas: GateCanvas, start: GateSettings, source: Any):
+        """Start at these settings; ``source`` is a widget, or ``None``."""
+        self.model, self._canvas, self.source = model, canvas, source
         self.trace: GateTrace | None = None
         self.baseline: GateTrace | None = None
-        self._canvas = GateCanvas()
-        # the latest trace and continuations are kept until something that they depend on changes
-        keep_latest = functools.lru_cache(maxsize=1)
-        self._clamped_trace = keep_latest(functools.partial(clamped_trace, model))
-        self._continuations = keep_latest(functools.partial(continuations_of, model, vocab))
-        controls, side = self._make_controls(GateSettings(text, **start))
+        # the latest trace is kept until something that it depends on changes
+        self._clamped_trace = functools.lru_cache(maxsize=1)(
+            functools.partial(clamped_trace, model)
+        )
+        controls, side = self._make_controls(start)
         self.controls = controls
-        try:
-            check_traceable(model, vocab)
-        except ValueError as error:
-            self.text.disabled = True
-            self.problem = str(error)
-        else:
-            self._read(text)
-        self.text.observe(self._text_changed, names="value")
+        self._read_source()
+        if source is not None:
+            source.observe(self._source_changed, names="value")
         for name in ("held", "at"):
             controls[name].observe(self._enable, names="value")
-        super().__init__(controls, side, top=[self.text])
+        super().__init__(controls, side, top=[] if source is None else [source])
         self._enable()
+
+    def _read(self) -> GateTrace:
+        """The trace of the source as it is now; raises ``ValueError`` where there is none."""
+        raise NotImplementedError
 
     def _make_controls(self, start: GateSettings) -> tuple[dict[str, Any], list[Any]]:
         """The controls by the names of their settings, and the widgets beside the picture."""
@@ -383,8 +413,9 @@ class GateExplorer(Explorer):
 
         gates = [(words, gate) for gate, (words, _, _) in GATES.items()]
         at = [("the value", "value"), ("its mean", "mean"), ("what it is there", "frozen")]
-        units = [("all units", False), ("this unit", True)]
-        last_unit = getattr(self.model, "num_hiddens", 1) - 1
+        units = [(words, which) for which, words in WHICH.items()]
+        layer = getattr(self.model, "rnn", self.model)
+        last_unit = getattr(layer, "hidden_size", getattr(layer, "num_hiddens", 1)) - 1
 
         def slider(name: str, last: int, words: str) -> Any:
             return w.IntSlider(getattr(start, name), max=last, **labeled(words))
@@ -405,10 +436,9 @@ class GateExplorer(Explorer):
             ),
             "at": dropdown("at", at, "at"),
             "value": w.FloatSlider(start.value, min=-1.0, max=1.0, step=0.05, **labeled("value")),
-            "only_this": dropdown("only_this", units, "in"),
+            "which": dropdown("which", units, "in"),
             "since": slider("since", MAX_CHARS, "from step"),
         }
-        self.text = w.Text(start.text, continuous_update=False, **labeled("text"))
         self.play = play_buttons(step)
         self.here = w.Button(description="From here", tooltip="Hold from the step that is shown")
         self.here.on_click(self._hold_from_here)
@@ -418,30 +448,31 @@ class GateExplorer(Explorer):
     @property
     def settings(self) -> GateSettings:
         """What the controls say."""
-        text = "".join(self.baseline.text) if self.baseline else self.text.value
         values = self.values
         if values["held"] == NOTHING:
             values["held"] = None
-        return GateSettings(text, **values)
+        return GateSettings(self._words(), **values)
+
+    def _words(self) -> str:
+        """The text that is read, if it is one."""
+        return ""
 
     def draw(self) -> Picture:
-        """See ``explorer_picture``."""
+        """The picture of the settings."""
         if self.baseline is None:
             return error_picture(self.problem)
         settings = self.settings
         self.trace = self._clamped_trace(self.baseline, settings.without_view())
-        continuations = self._continuations(self.trace, settings.step)
-        return self._canvas.picture(self.trace, settings, self.vocab, continuations)
+        return self._picture(self.trace, settings)
 
-    def _read(self, text: str) -> None:
-        """Trace a new text, or say what is wrong with it and keep the one before."""
+    def _picture(self, trace: GateTrace, settings: GateSettings) -> Picture:
+        """The picture of a trace."""
+        raise NotImplementedError
+
+    def _read_source(self) -> None:
+        """Trace what the source says, or tell what is wrong with it and keep the one before."""
         try:
-            if len(text) > MAX_CHARS:
-                raise ValueError(
-                    f"The text must have at most {MAX_CHARS} characters, got {len(text):,}: give "
-                    "it a sentence or two."
-                )
-            self.baseline = trace_gates(self.model, text, self.vocab)
+            self.baseline = self._read()
         except ValueError as error:
             self.problem = str(error)
             return
@@ -450,8 +481,8 @@ class GateExplorer(Explorer):
             for slider in (self.controls["step"], self.controls["since"], self.play):
                 slider.max = len(self.baseline) - 1
 
-    def _text_changed(self, change: Any) -> None:
-        self._read(self.text.value)
+    def _source_changed(self, change: Any) -> None:
+        self._read_source()
         self._enable()
         self.redraw()
 
@@ -469,3 +500,47 @@ class GateExplorer(Explorer):
             control.disabled = idle or self.baseline is None
         with self.without_redraw():
             self.controls["value"].min = GATES.get(held, GATES["Z"])[1]
+
+
+class GateExplorer(GatesExplorer):
+    """See the gates of a trained GRU on any sentence, hold them, watch the next character change.
+
+    ``model`` is a scratch GRU or an ``RNNModel`` around ``nn.GRU``; ``text`` can be edited and has
+    at most 300 characters. ``settings`` are the ``GateSettings`` on display, ``trace`` the
+    ``GateTrace`` behind them. What a class may get wrong (an empty or an endless text, another
+    vocabulary, a model without gates) is said in one sentence, ``problem``.
+    """
+
+    def __init__(self, model: nn.Module, vocab: Vocab, text: str = TEXT, **start: Any) -> None:
+        """Start at ``text``; ``start`` may set any other field of ``GateSettings``."""
+        import ipywidgets
+
+        self.vocab = vocab
+        self._continuations = functools.lru_cache(maxsize=1)(
+            functools.partial(continuations_of, model, vocab)
+        )
+        settings = GateSettings(text, **start)
+        self.text = ipywidgets.Text(text, continuous_update=False, **labeled("text"))
+        super().__init__(model, GateCanvas(), settings, self.text)
+
+    def _read(self) -> GateTrace:
+        text = self.text.value
+        try:
+            check_traceable(self.model, self.vocab)
+        except ValueError:
+            self.text.disabled = True
+            raise
+        if len(text) > MAX_CHARS:
+            raise ValueError(
+                f"The text must have at most {MAX_CHARS} characters, got {len(text):,}: give "
+                "it a sentence or two."
+            )
+        return trace_gates(self.model, text, self.vocab)
+
+    def _words(self) -> str:
+        return "".join(self.baseline.text) if self.baseline else self.text.value
+
+    def _picture(self, trace: GateTrace, settings: GateSettings) -> Picture:
+        """See ``explorer_picture``."""
+        continuations = self._continuations(trace, settings.step)
+        return self._canvas.picture(trace, settings, self.vocab, continuations)
