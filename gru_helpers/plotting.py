@@ -675,6 +675,29 @@ def plot_heat(values: Tensor, xlabel: str, ylabel: str, title: str = "") -> Figu
     return figure
 
 
+def plot_fan(
+    panels: Mapping[str, tuple[Tensor, Tensor, Tensor]], xlabel: str, ylabel: str
+) -> Figure:
+    """Forecasts as fans, side by side.
+
+    ``panels`` maps a name to the past, ``(num_past,)``, the truth, ``(ahead,)``, and the quantiles
+    of the forecast, ``(ahead, num_levels)``, an odd number of them from low to high.
+    """
+    figure = new_figure(10.0, 3.9)
+    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for (name, (past, truth, quantiles)), axes in zip(panels.items(), row, strict=True):
+        axes.plot(range(1 - len(past), 1), past, color=BLACK, lw=1.5, label="known")
+        months, middle = range(1, len(truth) + 1), quantiles.shape[1] // 2
+        for k in range(middle):
+            low, high = quantiles[:, k].numpy(), quantiles[:, -1 - k].numpy()
+            axes.fill_between(months, low, high, color=BLUE, alpha=0.17, lw=0)
+        axes.plot(months, quantiles[:, middle], color=BLUE, lw=2.5, label="median")
+        axes.plot(months, truth, color=RED, lw=1.8, ls="--", label="truth")
+        _style(axes, xlabel, ylabel if axes is row[0] else "", name)
+    row[0].legend(fontsize=11, frameon=False)
+    return figure
+
+
 def plot_flow(
     panels: Mapping[str, Tensor], characters: str, title: str = "", tokens: Sequence[str] = ()
 ) -> Figure:

@@ -32,7 +32,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 # The definitions of these modules are taught; those in TAUGHT must be written out in the lesson.
 MODULES = (
     *("dataset", "ngrams", "equations", "models", "trainer", "bptt"),
-    *("studies.long_memory", "studies.variants"),
+    *("studies.long_memory", "studies.variants", "studies.time_series"),
 )
 TAUGHT = {
     "00": ("get_params", "init_gru_state", "gru", "RNNModelScratch"),
@@ -52,6 +52,10 @@ TAUGHT = {
         "chrono_bias",
         "symbol_batch",
         "adding_batch",
+    ),
+    "09": (
+        *("windows", "rmse", "fit_linear", "iterate", "baselines"),
+        *("SunForecaster", "StepForecaster", "pinball"),
     ),
     "10": (
         "step_rnn",

@@ -15,7 +15,10 @@ HEAVY = {"matplotlib", "PIL", "ipywidgets", "IPython", "pooch", "requests"}
 LATER = ("gru_helpers.plotting", "gru_helpers.widgets", "gru_helpers.classic")
 LATER += tuple(
     f"gru_helpers.studies.{name}"
-    for name in ("bench", "long_memory", "records", "speedrun", "train_pretrained", "variants")
+    for name in (
+        *("bench", "long_memory", "records", "speedrun", "time_series", "train_pretrained"),
+        "variants",
+    )
 )
 PUBLIC = """
 load_data_time_machine get_params init_gru_state gru RNNModelScratch RNNModel train predict try_gpu

@@ -9,13 +9,14 @@ from notebook_rules import LESSONS, SOLUTIONS, Notebook, source, where
 import gru_helpers
 from gru_helpers import UnfinishedError
 from gru_helpers.studies import fit as fit_module
-from gru_helpers.studies import long_memory, speedrun
+from gru_helpers.studies import long_memory, speedrun, time_series
 from gru_helpers.studies.fit import fit
 
+CALLS = " train(", " train_holder(", " train_forecaster("
 TRAINING = [
     path
     for path in LESSONS + SOLUTIONS
-    if any(name in path.read_text(encoding="utf-8") for name in (" train(", " train_holder("))
+    if any(name in path.read_text(encoding="utf-8") for name in CALLS)
 ]
 # Cells that take seconds and give nothing to those that train: of 06. Of 11, those that do.
 SLOW = {"s012", "s017", "s034", "s035", "s036"}
@@ -68,6 +69,7 @@ def runs(request, monkeypatch):
     monkeypatch.setattr(gru_helpers, "train", interrupted)
     monkeypatch.setattr(fit_module, "fit", fit_interrupted)
     monkeypatch.setattr(long_memory, "fit", fit_interrupted)
+    monkeypatch.setattr(time_series, "fit", fit_interrupted)
     monkeypatch.setattr(speedrun, "train", interrupted)
     threads = torch.get_num_threads()
     yield histories

@@ -41,6 +41,7 @@ GATES = {"Z": torch.linspace(0, 1, 12, requires_grad=True), "R": torch.zeros(5)}
 BASELINES = {"letters": 17.0, "pairs": 10.0}
 NUMBERS = {"x": 1, "h": 0.5, "z": 0.25, "r": 0.73, "r_h": 0.37, "h_tilde": 0.62, "h_new": 0.59}
 QUARTILES = [(1.0, 2.0), (2.0, 4.0)]
+FAN = torch.arange(40.0), torch.full((9,), 40.0), torch.randn(9, 5).sort(dim=1).values + 40
 TIMES = {
     "batch size": {name: ([1, 8], [1.5, 3.0], QUARTILES) for name in ("gru", "bound")},
     "hidden units": {name: ([64, 256], [1.5, 3.0], QUARTILES) for name in ("gru", "bound")},
@@ -65,6 +66,7 @@ FIGURES = {
     "family tree": plotting.family_tree,
     "road diagram": plotting.road_diagram,
     "road diagram, with numbers": lambda: plotting.road_diagram([0.41, -0.42, 0.1, -0.04]),
+    "fan": lambda: plotting.plot_fan({"a": FAN, "b": FAN}, "months", "sunspots"),
     "flow": lambda: plotting.plot_flow(FLOWS, "time t", "A flow"),
 }
 
