@@ -509,6 +509,7 @@ COMMANDS = {
     "memory": study(
         "long_memory", "Which layer, initialized how, learns to remember (half an hour; the book)."
     ),
+    "sunspots": study("time_series", "Choose and judge forecasts of the sunspots (eight minutes)."),
     "variants": study("variants", "Compare variants of the GRU at equal size (ten minutes)."),
     "checkpoint": study(
         "train_pretrained", "Train the models in data/checkpoints again (minutes; needs the book)."
@@ -517,7 +518,7 @@ COMMANDS = {
     "clean": clean,
 }
 # programs that list their options themselves
-OWN_HELP = ("run", "bench", "speedrun", "memory", "variants")
+OWN_HELP = ("run", "bench", "speedrun", "memory", "sunspots", "variants")
 NO_OPTIONS = ("checkpoint", "setup", "clean")
 
 
