@@ -83,11 +83,12 @@ LOG = (LIBRARY, FAST, DROPOUT, NOISE, SHORT, FINAL)
 ABLATIONS = (
     replace(SHORT, label="nothing hidden", noise=0.0, seeds=1),
     replace(SHORT, label="no weights dropped", dropout=0.0, seeds=1),
+    replace(SHORT, label="weights dropped, 3 in 10", dropout=0.3, seeds=1),
     replace(SHORT, label="characters hidden, 2 in 10", noise=0.2, seeds=1),
     replace(SHORT, label="output weights dropped, 3 in 10", output_dropout=0.3, seeds=1),
+    replace(SHORT, label="rate up to 0.02", lr=0.02, seeds=1),
     replace(SHORT, label="ten times the weight decay", weight_decay=0.1, seeds=1),
     replace(SHORT, label="64 rows", batch_size=64, minibatches=1000, seeds=1),
-    replace(SHORT, label="128 steps", num_steps=128, minibatches=1000, seeds=1),
     replace(SHORT, label="averaged weights", averaging=0.99, seeds=1),
     replace(SHORT, label="two layers of 128 units", layers=2, seeds=1),
 )
