@@ -30,7 +30,16 @@ TAGS = {"nbval-ignore-output", "raises-exception", "nbval-skip"}
 FOOTER = ("Summary", "Exercises", "Next")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 # The definitions of these modules are taught; those in TAUGHT must be written out in the lesson.
-MODULES = ("dataset", "ngrams", "equations", "models", "trainer", "bptt", "studies.long_memory")
+MODULES = (
+    "dataset",
+    "ngrams",
+    "equations",
+    "models",
+    "trainer",
+    "bptt",
+    "studies.long_memory",
+    "studies.honest_race",
+)
 TAUGHT = {
     "00": ("get_params", "init_gru_state", "gru", "RNNModelScratch"),
     "01": ("gru_step",),
@@ -40,6 +49,7 @@ TAUGHT = {
     "05": ("gru_step", "unroll", "gru_switched"),
     "07": ("gru_forward", "gru_step_backward", "gru_backward"),
     "08": ("number_batch", "NumberHolder", "train_holder"),
+    "11": ("perplexity_on", "best_weight"),
 }
 
 

@@ -133,12 +133,12 @@ def test_training_lowers_the_perplexity(texts):
     p = honest_race.probabilities(model, texts.heldout)
     assert p.shape == (299, 28)
     assert torch.allclose(p.sum(dim=1), torch.ones(299, dtype=torch.float64))
-    assert honest_race.perplexity(p, texts.heldout) < 15
+    assert honest_race.perplexity_on(p, texts.heldout) < 15
 
 
 def test_the_perplexity_of_equal_chances_is_their_number():
     p = torch.full((4, 28), 1 / 28, dtype=torch.float64)
-    assert honest_race.perplexity(p, torch.arange(5)) == pytest.approx(28)
+    assert honest_race.perplexity_on(p, torch.arange(5)) == pytest.approx(28)
 
 
 def test_the_weight_of_a_mixture_is_the_best_one(texts):
@@ -148,8 +148,10 @@ def test_the_weight_of_a_mixture_is_the_best_one(texts):
     assert honest_race.best_weight(sure, half, ids) == 0.5  # 0.5 + 0.5 / 2 is three quarters
     model, _ = train_once(TINY, texts)
     counts = honest_race.count_all(texts)
-    found = honest_race.measure(model, texts, counts)
-    assert found["mixed"] <= max(found["heldout"], honest_race.perplexity(counts[1], texts.heldout))
+    found = honest_race.measure_model(model, texts, counts)
+    assert found["mixed"] <= max(
+        found["heldout"], honest_race.perplexity_on(counts[1], texts.heldout)
+    )
     expected = ngram_probabilities(texts.train, texts.heldout, honest_race.ORDER, 28)
     assert torch.equal(counts[1], expected)
 
@@ -161,7 +163,9 @@ def test_dynamic_evaluation_predicts_before_it_learns(texts):
     assert torch.allclose(p, still, atol=1e-5)
     moved = honest_race.dynamic_probabilities(model, texts.heldout, lr=0.5)
     assert torch.allclose(moved[:20], p[:20], atol=1e-6)
-    assert honest_race.perplexity(moved, texts.heldout) < honest_race.perplexity(p, texts.heldout)
+    assert honest_race.perplexity_on(moved, texts.heldout) < honest_race.perplexity_on(
+        p, texts.heldout
+    )
 
 
 @pytest.fixture

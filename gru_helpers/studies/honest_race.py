@@ -238,7 +238,7 @@ def probabilities(model: nn.Module, ids: Tensor) -> Tensor:
     return torch.softmax(logits.double(), dim=1)
 
 
-def perplexity(p: Tensor, ids: Tensor) -> float:
+def perplexity_on(p: Tensor, ids: Tensor) -> float:
     """The perplexity of probabilities ``(len(ids) - 1, vocab_size)`` of ``ids[1:]``."""
     return p.gather(1, ids[1:, None]).log().mean().neg().exp().item()
 
@@ -246,7 +246,7 @@ def perplexity(p: Tensor, ids: Tensor) -> float:
 def best_weight(p: Tensor, q: Tensor, ids: Tensor) -> float:
     """The w, in hundredths, for which w p + (1 - w) q has the lowest perplexity on ``ids``."""
     weights = [i / 100 for i in range(101)]
-    return min(weights, key=lambda w: perplexity(w * p + (1 - w) * q, ids))
+    return min(weights, key=lambda w: perplexity_on(w * p + (1 - w) * q, ids))
 
 
 def dynamic_probabilities(model: nn.Module, ids: Tensor, lr: float, num_steps: int = 20) -> Tensor:
@@ -275,16 +275,21 @@ def count_all(texts: Texts) -> tuple[Tensor, Tensor]:
     return dev, heldout
 
 
-def measure(model: nn.Module, texts: Texts, counts: tuple[Tensor, Tensor]) -> Line:
-    """Perplexities on both parts, and on the held-out part of the mixture with the counts."""
+def measure_model(model: nn.Module, texts: Texts, counts: tuple[Tensor, Tensor]) -> Line:
+    """Perplexities on all parts, and on the held-out part that of the mixture with the counts.
+
+    Of the training part, on its first 10,000 characters.
+    """
+    train = texts.train[:PART]
     dev, heldout = (probabilities(model, x) for x in (texts.development, texts.heldout))
     weight = best_weight(dev, counts[0], texts.development)
     mixed = weight * heldout + (1 - weight) * counts[1]
     return {
-        "development": perplexity(dev, texts.development),
-        "heldout": perplexity(heldout, texts.heldout),
+        "training": perplexity_on(probabilities(model, train), train),
+        "development": perplexity_on(dev, texts.development),
+        "heldout": perplexity_on(heldout, texts.heldout),
         "weight": weight,
-        "mixed": perplexity(mixed, texts.heldout),
+        "mixed": perplexity_on(mixed, texts.heldout),
     }
 
 
@@ -293,10 +298,10 @@ def measure_dynamic(model: nn.Module, texts: Texts) -> Line:
     found = {}
     for lr in DYNAMIC_RATES:
         p = dynamic_probabilities(copy.deepcopy(model), texts.development, lr)
-        found[lr] = perplexity(p, texts.development)
+        found[lr] = perplexity_on(p, texts.development)
     lr = min(found, key=lambda rate: found[rate])
     p = dynamic_probabilities(copy.deepcopy(model), texts.heldout, lr)
-    return {"lr": lr, "development": found[lr], "heldout": perplexity(p, texts.heldout)}
+    return {"lr": lr, "development": found[lr], "heldout": perplexity_on(p, texts.heldout)}
 
 
 def measure_line(
@@ -312,7 +317,7 @@ def measure_line(
         model, run = train_once(recipe, texts, seed)
         if run.interrupted:
             raise KeyboardInterrupt
-        runs.append({"seconds": run.seconds, **measure(model, texts, counts)})
+        runs.append({"seconds": run.seconds, **measure_model(model, texts, counts)})
         models.append(model)
     line: Line = {"label": recipe.label, "minibatches": recipe.minibatches, "seeds": num_seeds}
     line |= {name: round(statistics.median(run[name] for run in runs), 4) for name in runs[0]}
@@ -322,21 +327,21 @@ def measure_line(
 
 # --- the log ------------------------------------------------------------------------------------
 
-HEAD = f"{'':38} minibatches  seconds  development  held-out    mixed  seeds"
+HEAD = f"{'':38} minibatches  seconds  training  development  held-out    mixed  seeds"
 
 
 def row_text(line: Line) -> str:
     """One line of the table."""
     return (
         f"{line['label']:38}{line['minibatches']:12}{line['seconds']:9.0f}"
-        f"{line['development']:13.2f}{line['heldout']:10.2f}{line['mixed']:9.2f}{line['seeds']:7}"
+        f"{line['training']:10.2f}{line['development']:13.2f}{line['heldout']:10.2f}{line['mixed']:9.2f}{line['seeds']:7}"
     )
 
 
 def run(texts: Texts, only: Sequence[str], num_seeds: int, paths: Sequence[Path]) -> Line:
     """Measure all lines, or ``only`` those with these labels, and write the record after each."""
     counts, parts = count_all(texts), (texts.development, texts.heldout)
-    opponent = [perplexity(*pair) for pair in zip(counts, parts, strict=True)]
+    opponent = [perplexity_on(*pair) for pair in zip(counts, parts, strict=True)]
     record: Line = {"machine": machine(), "log": [], "ablations": []}
     if only and paths[-1].exists():
         record = json.loads(paths[-1].read_text(encoding="utf-8"))
