@@ -71,6 +71,16 @@ def test_two_layers_hand_the_state_of_the_lower_to_the_upper():
     assert torch.allclose(above, H, atol=1e-6)
 
 
+def test_texts_and_model_may_be_on_any_device(texts):
+    """On one without numbers, where an operation with tensors of two devices fails all the same."""
+    elsewhere = texts.to("meta")
+    recipe = replace(TINY, layers=2, output_dropout=0.3)
+    model = RaceGRU(28, recipe).to("meta")
+    honest_race.loss_maker(model, elsewhere.train, recipe, seed=0)().backward()
+    assert {param.grad.device.type for param in model.parameters()} == {"meta"}
+    assert honest_race.probabilities(model, elsewhere.heldout).is_meta
+
+
 @pytest.mark.parametrize("kind", ["noise", "dropout", "output_dropout"])
 def test_each_disturbance_acts_in_training_only(kind):
     still = replace(TINY, noise=0.0, dropout=0.0, output_dropout=0.0)
@@ -220,11 +230,13 @@ def test_without_the_book_it_says_so(monkeypatch, capsys):
     ("options", "message"),
     [
         (["--seeds", "0"], "--seeds must be a positive integer, got 0."),
+        (["--device", "cuda"], "--device cuda needs a GPU that PyTorch can use."),
         (["--only", "no such line"], "--only must name lines of the log"),
     ],
 )
 def test_wrong_options_are_named_on_stderr(options, message, monkeypatch, capsys):
     monkeypatch.setattr(honest_race, "load_texts", None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemExit):
         honest_race.main(options)
     assert message in capsys.readouterr().err

@@ -105,6 +105,11 @@ class Texts:
     vocab: Vocab
     name: str
 
+    def to(self, device: str) -> Texts:
+        """The same texts on a device, on which models are then trained and measured."""
+        parts = (part.to(device) for part in (self.train, self.development, self.heldout))
+        return Texts(*parts, self.vocab, self.name)
+
 
 def load_texts(corpus: str | Path = "auto") -> Texts:
     """Cut the text into its parts. Raises ``CorpusError`` where it is too short or missing."""
@@ -135,7 +140,7 @@ class RaceGRU(nn.Module):
         """``X`` with some of its characters hidden, in training only."""
         if not self.training:
             return X
-        return torch.where(torch.rand(X.shape) < self.recipe.noise, 0, X)
+        return torch.where(torch.rand(X.shape, device=X.device) < self.recipe.noise, 0, X)
 
     def forward(
         self, X: Tensor, state: Sequence[Tensor] | None = None
@@ -145,7 +150,8 @@ class RaceGRU(nn.Module):
         state = state or [self.b_q.new_zeros(len(X), n)] * recipe.layers
         inputs, params = self.disturbed(X).T, list(self.cells)
         output = F.dropout(self.W_hq, recipe.output_dropout, self.training), self.b_q
-        passed_on = torch.eye(n), torch.zeros(n)  # the output of a layer below is its H
+        # the output of a layer below is its H
+        passed_on = torch.eye(n, device=X.device), self.b_q.new_zeros(n)
         for layer, H in enumerate(state, 1):
             cell, params = params[:9], params[9:]
             for i in RECURRENT:
@@ -193,6 +199,7 @@ def train_once(
     model: nn.Module = RaceGRU(size, recipe)
     if recipe.model == "nn.GRU":
         model = RNNModel(nn.GRU(size, NUM_HIDDENS), size)
+    model.to(texts.train.device)
     next_loss = loss_maker(model, texts.train, recipe, seed)
     average = None
     if recipe.averaging:
@@ -270,8 +277,9 @@ def dynamic_probabilities(model: nn.Module, ids: Tensor, lr: float, num_steps: i
 
 def count_all(texts: Texts) -> tuple[Tensor, Tensor]:
     """The opponent's probabilities on the development part and on the held-out part."""
+    train, size = texts.train.cpu(), len(texts.vocab)
     both = (texts.development, texts.heldout)
-    dev, heldout = (ngram_probabilities(texts.train, x, ORDER, len(texts.vocab)) for x in both)
+    dev, heldout = (ngram_probabilities(train, x.cpu(), ORDER, size).to(x.device) for x in both)
     return dev, heldout
 
 
@@ -342,11 +350,12 @@ def run(texts: Texts, only: Sequence[str], num_seeds: int, paths: Sequence[Path]
     """Measure all lines, or ``only`` those with these labels, and write the record after each."""
     counts, parts = count_all(texts), (texts.development, texts.heldout)
     opponent = [perplexity_on(*pair) for pair in zip(counts, parts, strict=True)]
-    record: Line = {"machine": machine(), "log": [], "ablations": []}
+    name = torch.cuda.get_device_name() if texts.train.is_cuda else machine()
+    record: Line = {"machine": name, "log": [], "ablations": []}
     if only and paths[-1].exists():
         record = json.loads(paths[-1].read_text(encoding="utf-8"))
     record["counts"] = {"n": ORDER, "development": opponent[0], "heldout": opponent[1]}
-    print(f"{machine()}\ncounts, {ORDER}-gram: held-out {opponent[1]:.2f}\n\n{HEAD}", flush=True)
+    print(f"{name}\ncounts, {ORDER}-gram: held-out {opponent[1]:.2f}\n\n{HEAD}", flush=True)
     for kind, recipes in (("log", LOG), ("ablations", ABLATIONS)):
         before = {line["label"]: line for line in record[kind]}
         for recipe in recipes:
@@ -373,6 +382,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     labels = [recipe.label for recipe in (*LOG, *ABLATIONS)]
     parser.add_argument("--seeds", type=int, default=3, help="at most so many a line (default: 3)")
     parser.add_argument("--threads", type=int, help="threads of PyTorch (default: its own choice)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: cpu)")
     parser.add_argument("--only", nargs="+", metavar="LABEL", default=[], help="only these lines")
     parser.add_argument("--quick", action="store_true", help=f"only {SHORT.label!r}, one seed")
     parser.add_argument("--record", action="store_true", help=f"also write data/{RECORD}")
@@ -382,13 +392,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.only, options.seeds, options.record = [SHORT.label], 1, False
     if unknown := set(options.only) - set(labels):
         parser.error(f"--only must name lines of the log, {labels}, got {sorted(unknown)}.")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda needs a GPU that PyTorch can use.")
     if options.threads:
         torch.set_num_threads(options.threads)
     paths = [Path("build", "honest_race", RECORD)]
     if options.record:
         paths.append(data_dir() / RECORD)
     try:
-        run(load_texts("book"), options.only, options.seeds, paths)
+        run(load_texts("book").to(options.device), options.only, options.seeds, paths)
     except CorpusError as error:
         print(f"The honest race needs the book: {error}", file=sys.stderr)
         return 1
