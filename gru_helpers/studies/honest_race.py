@@ -107,8 +107,12 @@ class Texts:
 
     def to(self, device: str) -> Texts:
         """The same texts on a device, on which models are then trained and measured."""
-        parts = (part.to(device) for part in (self.train, self.development, self.heldout))
-        return Texts(*parts, self.vocab, self.name)
+        return replace(
+            self,
+            train=self.train.to(device),
+            development=self.development.to(device),
+            heldout=self.heldout.to(device),
+        )
 
 
 def load_texts(corpus: str | Path = "auto") -> Texts:
