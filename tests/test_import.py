@@ -15,7 +15,7 @@ HEAVY = {"matplotlib", "PIL", "ipywidgets", "IPython", "pooch", "requests"}
 LATER = ("gru_helpers.plotting", "gru_helpers.widgets", "gru_helpers.classic")
 LATER += tuple(
     f"gru_helpers.studies.{name}"
-    for name in ("bench", "long_memory", "speedrun", "train_pretrained")
+    for name in ("bench", "honest_race", "long_memory", "processes", "speedrun", "train_pretrained")
 )
 PUBLIC = """
 load_data_time_machine get_params init_gru_state gru RNNModelScratch RNNModel train predict try_gpu
