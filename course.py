@@ -506,6 +506,12 @@ COMMANDS = {
     "lint": lint,
     "bench": study("bench", "Time a training step: taught loop, nn.GRU, fast GRU (two minutes)."),
     "speedrun": study("speedrun", "Time the way to perplexity 1.1 (ten minutes; needs the book)."),
+    "honest_race": study(
+        "honest_race", "Time the way to a perplexity on unseen text (half an hour; the book)."
+    ),
+    "processes": study(
+        "processes", "Share a minibatch between two processes: the proof, and the time."
+    ),
     "memory": study(
         "long_memory", "Which layer, initialized how, learns to remember (half an hour; the book)."
     ),
@@ -518,7 +524,16 @@ COMMANDS = {
     "clean": clean,
 }
 # programs that list their options themselves
-OWN_HELP = ("run", "bench", "speedrun", "memory", "sunspots", "variants")
+OWN_HELP = (
+    "run",
+    "bench",
+    "speedrun",
+    "honest_race",
+    "processes",
+    "memory",
+    "sunspots",
+    "variants",
+)
 NO_OPTIONS = ("checkpoint", "setup", "clean")
 
 

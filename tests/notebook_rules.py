@@ -33,6 +33,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 MODULES = (
     *("dataset", "ngrams", "equations", "models", "trainer", "bptt"),
     *("studies.long_memory", "studies.variants", "studies.time_series"),
+    "studies.honest_race",
 )
 TAUGHT = {
     "00": ("get_params", "init_gru_state", "gru", "RNNModelScratch"),
@@ -72,6 +73,7 @@ TAUGHT = {
         "copy_batch",
         "scan",
     ),
+    "11": ("perplexity_on", "best_weight"),
 }
 
 

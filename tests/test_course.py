@@ -22,8 +22,8 @@ from packaging.specifiers import SpecifierSet
 
 SOURCE = Path(__file__).resolve().parent.parent
 INDEX = "https://torch.example/cpu"
-COMMANDS = ["lab", "test", "run", "lint", "bench", "speedrun", "memory", "sunspots"]
-COMMANDS += ["variants", "checkpoint", "setup", "clean"]
+STUDIES = ["bench", "speedrun", "honest_race", "processes", "memory", "sunspots", "variants"]
+COMMANDS = ["lab", "test", "run", "lint", *STUDIES, "checkpoint", "setup", "clean"]
 # what pip and venv print, and what course.py must say
 FAILURES = {
     "WARNING: Retrying after connection broken by 'NewConnectionError('Failed to establish a new "
@@ -742,7 +742,7 @@ def test_help_at_every_level_needs_no_setup(course, capsys, command):
         assert re.findall(r"^    (\w+)  ", output, re.MULTILINE) == COMMANDS
 
 
-@pytest.mark.parametrize("command", ["run", "bench", "speedrun", "memory", "sunspots", "variants"])
+@pytest.mark.parametrize("command", ["run", *STUDIES])
 def test_once_set_up_the_programs_list_their_options(course, installer, monkeypatch, command):
     course.setup()
     commands = []

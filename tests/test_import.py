@@ -16,8 +16,8 @@ LATER = ("gru_helpers.plotting", "gru_helpers.widgets", "gru_helpers.classic")
 LATER += tuple(
     f"gru_helpers.studies.{name}"
     for name in (
-        *("bench", "long_memory", "records", "speedrun", "time_series", "train_pretrained"),
-        "variants",
+        *("bench", "honest_race", "long_memory", "processes", "records", "speedrun"),
+        *("time_series", "train_pretrained", "variants"),
     )
 )
 PUBLIC = """

@@ -9,7 +9,7 @@ from notebook_rules import LESSONS, SOLUTIONS, Notebook, source, where
 import gru_helpers
 from gru_helpers import UnfinishedError
 from gru_helpers.studies import fit as fit_module
-from gru_helpers.studies import long_memory, speedrun, time_series
+from gru_helpers.studies import honest_race, long_memory, speedrun, time_series
 from gru_helpers.studies.fit import fit
 
 CALLS = " train(", " train_holder(", " train_forecaster("
@@ -21,6 +21,7 @@ TRAINING = [
 # Cells that take seconds and give nothing to those that train: of 06. Of 11, those that do.
 SLOW = {"s012", "s017", "s034", "s035", "s036"}
 SPEED_RUN = {"p001", "p021", "p022", "p0220", "p0231", "p025", "p026"}
+HONEST_RACE = {"p001", "h002", "h004", "h007", "h008"}
 
 
 class Interrupted:
@@ -70,6 +71,7 @@ def runs(request, monkeypatch):
     monkeypatch.setattr(fit_module, "fit", fit_interrupted)
     monkeypatch.setattr(long_memory, "fit", fit_interrupted)
     monkeypatch.setattr(time_series, "fit", fit_interrupted)
+    monkeypatch.setattr(honest_race, "fit", fit_interrupted)
     monkeypatch.setattr(speedrun, "train", interrupted)
     threads = torch.get_num_threads()
     yield histories
@@ -99,3 +101,9 @@ def test_after_an_interrupt_cells_run_or_say_what_they_need(path, runs):
 def test_an_interrupted_speed_run_can_be_measured(runs):
     (path,) = (path for path in LESSONS if path.name.startswith("11"))
     assert run_cells(path, runs, lambda cell: cell["id"] in SPEED_RUN) == []
+
+
+def test_an_interrupted_honest_race_says_what_it_needs(runs):
+    (path,) = (path for path in LESSONS if path.name.startswith("11"))
+    refused = run_cells(path, runs, lambda cell: cell["id"] in HONEST_RACE)
+    assert [cell["id"] for cell in refused] == ["h007", "h008"]

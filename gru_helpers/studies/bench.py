@@ -14,8 +14,10 @@ in ``build/bench``.
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import json
+import math
 import os
 import platform
 import statistics
@@ -95,7 +97,7 @@ def training_step(model: nn.Module, X: Tensor, labels: Tensor) -> Step:
     return step
 
 
-def lower_bound_step(case: Case) -> Step:
+def lower_bound_step(case: Case, device: str = "cpu") -> Step:
     """A function that does the matrix products of one training step.
 
     In each step of the loop: H into both gates, R * H into the candidate, and the gradients back
@@ -103,14 +105,15 @@ def lower_bound_step(case: Case) -> Step:
     weights. The input's weights are rows that are looked up, not multiplied.
     """
     T, B, n, v = case.num_steps, case.batch_size, case.num_hiddens, case.vocab_size
-    H, dA_h, dA_zr = torch.randn(B, n), torch.randn(B, n), torch.randn(B, 2 * n)
-    W_hh, W_zr, W_hq = torch.randn(n, n), torch.randn(n, 2 * n), torch.randn(n, v)
-    Hs, dA_hs, dA_zrs = (torch.randn(T * B, width) for width in (n, n, 2 * n))
-    doutputs = torch.randn(T * B, v)
+    randn = functools.partial(torch.randn, device=device)
+    H, dA_h, dA_zr = randn(B, n), randn(B, n), randn(B, 2 * n)
+    W_hh, W_zr, W_hq = randn(n, n), randn(n, 2 * n), randn(n, v)
+    Hs, dA_hs, dA_zrs = (randn(T * B, width) for width in (n, n, 2 * n))
+    doutputs = randn(T * B, v)
     loop = [(H, W_zr), (H, W_hh)] * T + [(dA_h, W_hh.T), (dA_zr, W_zr.T)] * T
     once = [(Hs, W_hq), (doutputs, W_hq.T), (Hs.T, doutputs), (Hs.T, dA_hs), (Hs.T, dA_zrs)]
     shapes = {(a.shape[0], b.shape[1]) for a, b in loop + once}
-    buffers = {shape: torch.empty(shape) for shape in shapes}
+    buffers = {shape: torch.empty(shape, device=device) for shape in shapes}
     products = [(a, b, buffers[a.shape[0], b.shape[1]]) for a, b in loop + once]
 
     def step() -> None:
@@ -120,29 +123,35 @@ def lower_bound_step(case: Case) -> Step:
     return step
 
 
-def implementations(case: Case) -> dict[str, Step]:
+def implementations(case: Case, device: str = "cpu") -> dict[str, Step]:
     """What is measured: a function for each name, all on the same numbers."""
-    params = get_params(case.vocab_size, case.num_hiddens, "cpu")
-    after = [*params, torch.zeros(case.num_hiddens)]
+    params = get_params(case.vocab_size, case.num_hiddens, device)
+    after = [*params, torch.zeros(case.num_hiddens, device=device)]
     sizes = case.vocab_size, case.num_hiddens
-    X = torch.randint(0, case.vocab_size, (case.batch_size, case.num_steps))
-    labels = torch.randint(0, case.vocab_size, (case.num_steps * case.batch_size,))
+    shape = case.batch_size, case.num_steps
+    X = torch.randint(0, case.vocab_size, shape, device=device)
+    labels = torch.randint(0, case.vocab_size, (math.prod(shape),), device=device)
     models: dict[str, nn.Module] = {
-        TAUGHT: RNNModelScratch(*sizes, "cpu", lambda *_: params, init_gru_state, gru),
+        TAUGHT: RNNModelScratch(*sizes, device, lambda *_: params, init_gru_state, gru),
         TORCH: params_to_rnn_model(params),
         FAST: FastGRUModel(*sizes, params=params),
         FAST_AFTER: FastGRUModel(*sizes, reset_after=True, params=after),
     }
     steps = {name: training_step(model, X, labels) for name, model in models.items()}
-    return {**steps, LOWER_BOUND: lower_bound_step(case)}
+    return {**steps, LOWER_BOUND: lower_bound_step(case, device)}
 
 
-def measure(case: Case, seconds: float) -> dict[str, list[float]]:
-    """Seconds of every step of every implementation; they take turns for about ``seconds``."""
-    steps = implementations(case)
+def measure(case: Case, seconds: float, device: str = "cpu") -> dict[str, list[float]]:
+    """Seconds of every step of every implementation; they take turns for about ``seconds``.
+
+    A GPU works on while Python goes on: a step is over when ``synchronize`` says so.
+    """
+    steps = implementations(case, device)
+    finish = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
     for step in steps.values():
         for _ in range(WARM_UP):
             step()
+    finish()
     times: dict[str, list[float]] = {name: [] for name in steps}
     end = time.perf_counter() + seconds
     for first in itertools.cycle(range(len(steps))):  # each round starts with another one
@@ -152,6 +161,7 @@ def measure(case: Case, seconds: float) -> dict[str, list[float]]:
         for name in names[first:] + names[:first]:
             started = time.perf_counter()
             steps[name]()
+            finish()
             times[name].append(time.perf_counter() - started)
     return times
 
@@ -234,13 +244,17 @@ def figure_of(report: Report) -> Figure:
 
 
 def report_of(
-    cases: Sequence[Case], seconds: float, on_result: Callable[[Report], object] | None = None
+    cases: Sequence[Case],
+    seconds: float,
+    on_result: Callable[[Report], object] | None = None,
+    device: str = "cpu",
 ) -> Report:
     """Measure ``cases`` in ``seconds`` altogether; ``on_result`` gets each result at once."""
-    report: Report = {"device": device_name(), "threads": torch.get_num_threads()}
+    name = torch.cuda.get_device_name() if device.startswith("cuda") else device_name()
+    report: Report = {"device": name, "threads": torch.get_num_threads()}
     report |= {"torch": torch.__version__, "cases": []}
     for case in cases:
-        report["cases"].append(summary(case, measure(case, seconds / len(cases))))
+        report["cases"].append(summary(case, measure(case, seconds / len(cases), device)))
         if on_result:
             on_result(report["cases"][-1])
     return report

@@ -1,4 +1,4 @@
-"""The training loop of notebook 08, where minibatches are made as they are needed."""
+"""The training loop of notebooks 08 to 11, where minibatches are made as they are needed."""
 
 from __future__ import annotations
 

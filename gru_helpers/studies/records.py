@@ -9,7 +9,10 @@ from typing import Any
 from .._validate import check_choice
 from ..corpus import data_dir
 
-NAMES = ("bench", "long_memory", "speedrun", "time_series", "variants")
+NAMES = (
+    *("bench", "honest_race", "long_memory", "processes"),
+    *("speedrun", "time_series", "variants"),
+)
 
 
 def read_record(name: str) -> Any:
