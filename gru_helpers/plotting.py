@@ -600,7 +600,7 @@ DESCENT = (
     ("forget gate", "GRU", ""),
     ("GRU", "MGU", "$R = 1 - Z$"),
     ("GRU", "Li-GRU", "no $R$, ReLU"),
-    ("GRU", "minGRU", "gate sees $x$ only"),
+    ("GRU", "minGRU", "all see $x$ only"),
 )
 
 
