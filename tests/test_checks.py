@@ -42,6 +42,13 @@ def answer_of(exercise, given):
     return given() if callable(given) and not exercise.kind.is_function else given
 
 
+def printed(capsys):
+    """What was printed, in one line, if every line of it fits on a page."""
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= core.WIDTH
+    return " ".join(line.strip() for line in lines)
+
+
 def recognized(exercise, reading):
     """The names of all the mistakes that this reading is taken for."""
     return [
@@ -263,7 +270,7 @@ def test_a_function_that_raises_is_told_with_its_line(capsys):
     assert not verdict.passed
     assert "raises ValueError: too many values to unpack" in verdict.message
     assert "`first, second = params`" in verdict.message
-    assert capsys.readouterr().out == verdict.message + "\n"
+    assert printed(capsys) == verdict.message
 
 
 @pytest.mark.parametrize(
@@ -283,7 +290,7 @@ def test_whatever_a_function_does_it_gets_one_sentence(function, words, capsys):
     assert verdict.passed is False
     assert words in verdict.message
     assert "\n" not in verdict.message
-    assert capsys.readouterr().out == verdict.message + "\n"
+    assert printed(capsys) == verdict.message
 
 
 def test_a_function_without_end_is_stopped(monkeypatch):
@@ -498,7 +505,7 @@ def test_expects_says_in_one_sentence_what_to_hand_in(capsys):
     assert sentence == (
         "01.2 expects the four numbers of the second step: z, r, h_tilde, h_new (to within 0.003)."
     )
-    assert capsys.readouterr().out == sentence + "\n"
+    assert printed(capsys) == sentence
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import re
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from .calling import OutOfTime, is_empty, untouched
 from .kinds import Kind
 from .values import NotThisKind, called
 
+WIDTH = 84
 STRICT, LOG = "GRU_CHECKS", "GRU_CHECKS_LOG"
 NOTEBOOKS = tuple(sorted(path.stem[-2:] for path in Path(__file__).parent.glob("notebook_*.py")))
 
@@ -123,7 +125,7 @@ def expects(exercise: str) -> str:
     Raises ValueError if there is no such exercise.
     """
     sentence = f"{exercise} expects {expected(find(exercise))}."
-    print(sentence)
+    tell(sentence)
     return Told(sentence)
 
 
@@ -201,8 +203,20 @@ def check(exercise: str, answer: Any = ...) -> Verdict:
     note(verdict)
     if os.environ.get(STRICT, "").strip().lower() == "strict" and not verdict.passed:
         raise AssertionError(verdict.message)
-    print(verdict.message)
+    tell(verdict.message)
     return verdict
+
+
+def tell(sentence: str) -> None:
+    """Print a message in lines that fit on a page."""
+    lines = textwrap.wrap(
+        sentence,
+        WIDTH,
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    print("\n".join(lines))
 
 
 def note(verdict: Verdict) -> None:
