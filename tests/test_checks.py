@@ -390,6 +390,14 @@ def test_numbers_without_end_are_not_waited_for(monkeypatch):
     assert "more than 1,000 numbers" in check("01.2", endless_numbers()).message
 
 
+def test_a_million_things_are_read_at_once_or_not_at_all():
+    numbers = list(np.ones(1_000_000))
+    assert "It holds 1,000,000 numbers, not 4" in check("01.2", numbers).message
+    assert (
+        "a list of 1000000, and not of numbers" in check("01.2", [torch.ones(())] * 10**6).message
+    )
+
+
 # --- functions: graph and gradient --------------------------------------------------------------
 
 
@@ -522,6 +530,10 @@ def test_an_exercise_that_does_not_exist_is_refused_in_one_sentence(number, word
         check(number, 0)
     with pytest.raises(ValueError, match=re.escape(words)):
         expects(number)
+
+
+def test_a_number_may_be_written_without_its_zero():
+    assert check(" 1.3A ", 0.3).exercise == "01.3a"
 
 
 def test_progress_shows_the_last_verdict_of_each(capsys):

@@ -96,7 +96,8 @@ def all_exercises() -> list[Exercise]:
 
 def find(number: object) -> Exercise:
     """The exercise with this number, such as "01.2"; one sentence if there is none."""
-    wanted = re.sub(r"\s+", "", str(number)).lower()
+    wanted = re.sub(r"\s+", "", number).lower() if isinstance(number, str) else ""
+    wanted = f"0{wanted}" if re.match(r"\d\.", wanted) else wanted
     notebook = wanted.partition(".")[0]
     if notebook not in NOTEBOOKS:
         raise ValueError(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .calling import LIMIT_SECONDS, Call, call, copied
-from .values import NotThisKind, called, close, matched, read_numbers
+from .values import MANY, NotThisKind, called, close, matched, read_numbers
 
 
 class Kind:
@@ -298,8 +298,8 @@ def tensors_in(value: Any) -> list[Tensor]:
     """The tensors in nested lists, tuples and dicts, as they are."""
     if isinstance(value, Tensor):
         return [value]
-    parts = value.values() if isinstance(value, Mapping) else value
-    if isinstance(parts, (list, tuple)) or isinstance(value, Mapping):
+    parts = list(value.values()) if isinstance(value, Mapping) else value
+    if isinstance(parts, (list, tuple)) and len(parts) <= MANY:
         return [tensor for part in parts for tensor in tensors_in(part)]
     return []
 
