@@ -379,7 +379,7 @@ def endless_numbers():
 def test_hostile_answers_get_a_verdict(exercise, monkeypatch):
     nested = []
     nested.append(nested)
-    for answer in (Hostile(), nested, [Hostile()], b"bytes", 10**400, float("inf"), {1: {2: 3}}):
+    for answer in (Hostile(), nested, [Hostile()], b"bytes", 10**400, float("inf"), {1: {2: 9e99}}):
         verdict = check(exercise.number, answer)
         assert verdict.passed is False
         assert verdict.message
