@@ -463,6 +463,12 @@ def test_wrong_numbers_are_told_without_the_answer(answer, words):
     assert "0.0711" not in message
 
 
+def test_a_tolerance_is_told_in_words():
+    assert kinds.tolerance(1.0, 0) == "to within 1"
+    assert kinds.tolerance(0.02, 0.005) == "to within 0.02 plus 0.5 %"
+    assert kinds.tolerance(0, 0) == "exactly"
+
+
 def test_wrong_names_are_counted():
     message = judged(BY_NUMBER["01.3c"], ["W_xz", "b_r"]).message
     assert "Of your 2, 1 do not belong there; 5 are missing." in message

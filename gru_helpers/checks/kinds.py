@@ -44,7 +44,7 @@ class Kind:
 
 def tolerance(absolute: float, relative: float) -> str:
     """A tolerance in words: "to within 0.003", "to within 0.02 plus 0.5 %"."""
-    parts = [f"{absolute:.6f}".rstrip("0")] if absolute else []
+    parts = [f"{absolute:.6f}".rstrip("0").rstrip(".")] if absolute else []
     parts += [f"{100 * relative:g} %"] if relative else []
     return "to within " + " plus ".join(parts) if parts else "exactly"
 
