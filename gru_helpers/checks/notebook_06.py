@@ -873,8 +873,8 @@ EXERCISES = (
             Mistake(
                 "divided_twice",
                 lambda: life(MEAN_LOG / 10),
-                "This is ten times too long: the sum of ln z is divided by the number of steps, and "
-                "then once more.",
+                "This is ten times too long: the sum of ln z is divided by the number of steps "
+                "twice.",
             ),
             Mistake(
                 "wiping_step_alone",
