@@ -316,6 +316,12 @@ def test_a_function_that_writes_into_its_argument_is_told():
     assert "writes into its argument H" in verdict.message
 
 
+def test_a_function_may_write_into_its_argument_where_that_is_allowed():
+    exercise = numbered(Function(cases, may_write=True), lambda x: x + 1)
+    assert judged(exercise, lambda x: x.add_(1)).passed
+    assert not judged(numbered(Function(cases), lambda x: x + 1), lambda x: x.add_(1)).passed
+
+
 def test_an_interrupt_by_the_user_goes_through():
     def interrupted(X, H, params):
         raise KeyboardInterrupt
