@@ -155,6 +155,12 @@ RESET_AFTER = (
         "later.",
     ),
     Mistake(
+        "rows_added",
+        lines_with(dN=lambda d, H, R, W, b: [(d * R).sum(dim=0)]),
+        "`dR` and `dH_h` are right. The sum of the rows is the gradient of the bias; N itself "
+        "has a row for each sequence.",
+    ),
+    Mistake(
         "bias_in_the_state",
         lines_with(dH_h=lambda d, H, R, W, b: [(d * R) @ W.T + b]),
         "`dN` and `dR` are right. A bias that is added does not change with H_prev, and adds "
@@ -198,7 +204,7 @@ def terms_with(
     dRH: Callable[..., Tensor] = lambda dA_h, W, R: dA_h @ W.T,
     dR: Callable[..., Tensor] = lambda dRH, dA_h, H, R: dRH * H,
     dH_h: Callable[..., Tensor] = lambda dRH, dA_h, R, W, H: dRH * R,
-    through: Callable[..., Tensor] = lambda dA, W: dA @ W.T,
+    straight: tuple[int, ...] = (),  # terms whose matrix is not transposed
     matrices: tuple[int, int, int] = (1, 4, 7),
     result: Callable[[Gradients], Any] = list,
 ) -> Callable[..., Any]:
@@ -213,7 +219,8 @@ def terms_with(
         back = dRH(dA_h, W_hh, R)
         dA_r = dR(back, dA_h, H_prev, R) * slope_r(R)
         own = dH_h(back, dA_h, R, W_hh, H_prev)
-        return result([kept(dH, Z), through(dA_z, W_hz), own, through(dA_r, W_hr)])
+        W_hz, W_hr = (W if k in straight else W.T for k, W in ((1, W_hz), (3, W_hr)))
+        return result([kept(dH, Z), dA_z @ W_hz, own, dA_r @ W_hr])
 
     return function
 
@@ -221,14 +228,24 @@ def terms_with(
 FOUR = (
     Mistake(
         "not_transposed",
-        terms_with(dRH=lambda dA_h, W, R: dA_h @ W, through=lambda dA, W: dA @ W),
+        terms_with(dRH=lambda dA_h, W, R: dA_h @ W, straight=(1, 3)),
         "No matrix is transposed. A gradient goes back through a product by the transpose; square "
         "matrices, and a single unit, forgive a missing one.",
     ),
     Mistake(
         "gates_not_transposed",
-        terms_with(through=lambda dA, W: dA @ W),
+        terms_with(straight=(1, 3)),
         "Kept and candidate are right. The matrices of the two gates are not transposed.",
+    ),
+    Mistake(
+        "update_gate_not_transposed",
+        terms_with(straight=(1,)),
+        "Only the update gate's term is wrong: its matrix is not transposed.",
+    ),
+    Mistake(
+        "reset_gate_not_transposed",
+        terms_with(straight=(3,)),
+        "The first three terms are right. The reset gate's own matrix is not transposed.",
     ),
     Mistake(
         "candidate_not_transposed",
