@@ -448,6 +448,15 @@ def test_a_wrong_result_is_told_by_shape_and_then_by_place():
     assert "off by at most 0.25 (1 of 4 numbers differ, the first at index (1, 1))" in message
 
 
+def test_a_function_that_fails_on_the_second_case_only_is_told_so():
+    def two_cases():
+        return [kinds.Case({"x": torch.ones(size)}, f"{size} numbers") for size in (1, 3)]
+
+    exercise = numbered(Function(two_cases, results=("dX", "dY")), lambda x: (x, 2 * x))
+    message = judged(exercise, lambda x: (x, 2 * x.clamp(max=x.numel() % 3))).message
+    assert "It is right on 1 numbers. On 3 numbers: dY is off by at most 2" in message
+
+
 # --- numbers, names, choices --------------------------------------------------------------------
 
 

@@ -73,7 +73,8 @@ class Numbers(Kind):
         count = sum(part.numel() for part in found)
         if count != len(self.names):
             wanted = ", ".join(self.names)
-            raise NotThisKind(f"It holds {count:,} numbers, not {len(self.names)}: {wanted}.")
+            held = f"{count:,} number{'' if count == 1 else 's'}"
+            raise NotThisKind(f"It holds {held}, not {len(self.names)}: {wanted}.")
         return torch.cat([part.double().flatten() for part in found])
 
     def same(self, reading: Tensor, right: Tensor) -> bool:
@@ -249,7 +250,8 @@ class TensorOf(Kind):
                 return f"The shape of {which} is {shapes}."
             far = ~close(one, other, self.absolute, self.relative)
             if far.any():
-                return f"{which[:1].upper()}{which[1:]} {difference_of(one, other, far)}"
+                start = which if which in self.names else which.capitalize()
+                return f"{start} {difference_of(one, other, far)}"
         return "It differs."
 
     def listed(self, right: list[Tensor]) -> str:
@@ -282,7 +284,7 @@ class Case:
     words: str = "a small case"
 
 
-@dataclass
+@dataclass(eq=False)
 class Outcome:
     """What a function made of a case: its numbers, their place in the graph, their gradients."""
 
