@@ -517,6 +517,7 @@ COMMANDS = {
     ),
     "sunspots": study("time_series", "Choose and judge forecasts of the sunspots (eight minutes)."),
     "variants": study("variants", "Compare variants of the GRU at equal size (ten minutes)."),
+    "class": study("mark_class", "Run the notebooks of a class, and tell what each check says."),
     "checkpoint": study(
         "train_pretrained", "Train the models in data/checkpoints again (minutes; needs the book)."
     ),
@@ -533,6 +534,7 @@ OWN_HELP = (
     "memory",
     "sunspots",
     "variants",
+    "class",
 )
 NO_OPTIONS = ("checkpoint", "setup", "clean")
 

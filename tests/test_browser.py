@@ -78,6 +78,22 @@ model = RNNModelScratch(len(vocab), 16, torch.device("cpu"), get_params, init_gr
 train(model, it, vocab, 60, 1)"""
 ]
 
+# for an exercise of a lesson: a wrong answer and the name of the mistake, and a right answer
+ANSWERS = [
+    (
+        "01_gate_equations",
+        "01.2",
+        ("second = 0.2689, 0.6225, -0.3587, -0.1291", "a step from h = 0.5, the state before"),
+        "second = 0.245, 0.637, -0.277, -0.071",
+    ),
+    (
+        "05_nn_gru_comparison",
+        "05.1",
+        ("our_W_hz = lambda W: W[256:512]", "These are the right rows."),
+        "our_W_hz = lambda W: W[256:512].T",
+    ),
+]
+
 
 @pytest.fixture(scope="module", autouse=True)
 def need_chromium():
@@ -104,6 +120,8 @@ def server(tmp_path_factory):
     notebooks = {"explorers": EXPLORERS, "live_curve": LIVE_CURVE, "asleep": ASLEEP}
     for name, sources in notebooks.items():
         (home / "root" / f"{name}.ipynb").write_text(notebook_of(sources), encoding="utf-8")
+    for lesson in {lesson for lesson, *_ in ANSWERS}:
+        shutil.copy(ROOT / "notebooks" / f"{lesson}.ipynb", home / "root")
     names = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
     folders = {f"JUPYTER_{name}": str(home / name) for name in names}
     folders |= {
@@ -773,4 +791,62 @@ def test_the_live_training_curve_does_not_flicker(browser, server):
     settled = heights[3:]  # the first frames belong to the layout of a new output
     assert min(settled) > 0.95 * max(settled)  # it never collapsed
     assert page.errors == []
+    page.close()
+
+
+# --- checks of exercises ------------------------------------------------------------------------
+
+SELECT = f"""async words => {{
+    const notebook = {CURRENT}.content;
+    const place = [...notebook.model.cells].findIndex(
+        cell => cell.type === 'code' && cell.sharedModel.getSource().includes(words));
+    notebook.activeCellIndex = place;
+    await notebook.scrollToItem(place);
+    notebook.deselectAll();
+    return notebook.model.cells.get(place).sharedModel.getSource();
+}}"""
+OUTPUT = f"""() => [...({CURRENT}.content.activeCell.model.outputs.toJSON())]
+    .map(output => [output.text ?? ''].flat().join('')).join('')"""
+
+
+def run_cell(page, words, source=None):
+    """Choose the cell with these words, type a new source into it if given, and run it in place."""
+    page.evaluate(SELECT, words)
+    if source is not None:
+        page.locator(".jp-Cell.jp-mod-active .cm-content").click()
+        page.keyboard.press("Control+A")
+        page.keyboard.insert_text(source)
+        page.keyboard.press("Control+Enter")
+    else:
+        page.evaluate("window.jupyterapp.commands.execute('notebook:run-cell')")
+
+
+@pytest.mark.parametrize(
+    ("lesson", "number", "wrong", "right"), ANSWERS, ids=[number for _, number, *_ in ANSWERS]
+)
+def test_a_wrong_and_a_right_answer_get_their_verdicts(
+    browser, server, lesson, number, wrong, right
+):
+    """The lesson as it is opened: its import of the checks is run, and the answer cell, twice."""
+    page = open_page(browser, server, lesson)
+    page.evaluate(KERNEL_READY)
+    call = f'check("{number}"'
+    source = page.evaluate(SELECT, call)
+    assert f"{number}: no answer yet" in page.evaluate(OUTPUT)
+    calls = source[source.index("check(") :]
+    run_cell(page, "from gru_helpers.checks import")
+    answer, words = wrong
+    shown = f"words => ({OUTPUT})().includes(words)"
+    for text, verdict in (
+        (answer, f"{number}: not right, and a known mistake."),
+        (right, f"{number}: right."),
+    ):
+        run_cell(page, call, f"{text}\n{calls}")
+        page.wait_for_function(shown, arg=verdict, timeout=60_000)
+        told = page.evaluate(OUTPUT)
+        assert (words in told) == (text == answer)
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        state = "wrong" if text == answer else "right"
+        page.screenshot(path=SHOTS / f"check_{number}_{state}.png")
+    assert page.errors == page.strangers == []
     page.close()

@@ -42,6 +42,13 @@ def answer_of(exercise, given):
     return given() if callable(given) and not exercise.kind.is_function else given
 
 
+def printed(capsys):
+    """What was printed, in one line, if every line of it fits on a page."""
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= core.WIDTH
+    return " ".join(line.strip() for line in lines)
+
+
 def recognized(exercise, reading):
     """The names of all the mistakes that this reading is taken for."""
     return [
@@ -263,7 +270,7 @@ def test_a_function_that_raises_is_told_with_its_line(capsys):
     assert not verdict.passed
     assert "raises ValueError: too many values to unpack" in verdict.message
     assert "`first, second = params`" in verdict.message
-    assert capsys.readouterr().out == verdict.message + "\n"
+    assert printed(capsys) == verdict.message
 
 
 @pytest.mark.parametrize(
@@ -283,7 +290,7 @@ def test_whatever_a_function_does_it_gets_one_sentence(function, words, capsys):
     assert verdict.passed is False
     assert words in verdict.message
     assert "\n" not in verdict.message
-    assert capsys.readouterr().out == verdict.message + "\n"
+    assert printed(capsys) == verdict.message
 
 
 def test_a_function_without_end_is_stopped(monkeypatch):
@@ -307,6 +314,12 @@ def test_a_function_that_writes_into_its_argument_is_told():
     verdict = check("01.1a", in_place)
     assert not verdict.passed
     assert "writes into its argument H" in verdict.message
+
+
+def test_a_function_may_write_into_its_argument_where_that_is_allowed():
+    exercise = numbered(Function(cases, may_write=True), lambda x: x + 1)
+    assert judged(exercise, lambda x: x.add_(1)).passed
+    assert not judged(numbered(Function(cases), lambda x: x + 1), lambda x: x.add_(1)).passed
 
 
 def test_an_interrupt_by_the_user_goes_through():
@@ -372,7 +385,7 @@ def endless_numbers():
 def test_hostile_answers_get_a_verdict(exercise, monkeypatch):
     nested = []
     nested.append(nested)
-    for answer in (Hostile(), nested, [Hostile()], b"bytes", 10**400, float("inf"), {1: {2: 3}}):
+    for answer in (Hostile(), nested, [Hostile()], b"bytes", 10**400, float("inf"), {1: {2: 9e99}}):
         verdict = check(exercise.number, answer)
         assert verdict.passed is False
         assert verdict.message
@@ -381,6 +394,14 @@ def test_hostile_answers_get_a_verdict(exercise, monkeypatch):
 def test_numbers_without_end_are_not_waited_for(monkeypatch):
     monkeypatch.setattr("gru_helpers.checks.values.LARGEST", 1000)
     assert "more than 1,000 numbers" in check("01.2", endless_numbers()).message
+
+
+def test_a_million_things_are_read_at_once_or_not_at_all():
+    numbers = list(np.ones(1_000_000))
+    assert "It holds 1,000,000 numbers, not 4" in check("01.2", numbers).message
+    assert (
+        "a list of 1000000, and not of numbers" in check("01.2", [torch.ones(())] * 10**6).message
+    )
 
 
 # --- functions: graph and gradient --------------------------------------------------------------
@@ -448,6 +469,12 @@ def test_wrong_numbers_are_told_without_the_answer(answer, words):
     assert "0.0711" not in message
 
 
+def test_a_tolerance_is_told_in_words():
+    assert kinds.tolerance(1.0, 0) == "to within 1"
+    assert kinds.tolerance(0.02, 0.005) == "to within 0.02 plus 0.5 %"
+    assert kinds.tolerance(0, 0) == "exactly"
+
+
 def test_wrong_names_are_counted():
     message = judged(BY_NUMBER["01.3c"], ["W_xz", "b_r"]).message
     assert "Of your 2, 1 do not belong there; 5 are missing." in message
@@ -498,7 +525,7 @@ def test_expects_says_in_one_sentence_what_to_hand_in(capsys):
     assert sentence == (
         "01.2 expects the four numbers of the second step: z, r, h_tilde, h_new (to within 0.003)."
     )
-    assert capsys.readouterr().out == sentence + "\n"
+    assert printed(capsys) == sentence
 
 
 @pytest.mark.parametrize(
@@ -515,6 +542,10 @@ def test_an_exercise_that_does_not_exist_is_refused_in_one_sentence(number, word
         check(number, 0)
     with pytest.raises(ValueError, match=re.escape(words)):
         expects(number)
+
+
+def test_a_number_may_be_written_without_its_zero():
+    assert check(" 1.3A ", 0.3).exercise == "01.3a"
 
 
 def test_progress_shows_the_last_verdict_of_each(capsys):

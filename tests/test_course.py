@@ -23,7 +23,7 @@ from packaging.specifiers import SpecifierSet
 SOURCE = Path(__file__).resolve().parent.parent
 INDEX = "https://torch.example/cpu"
 STUDIES = ["bench", "speedrun", "honest_race", "processes", "memory", "sunspots", "variants"]
-COMMANDS = ["lab", "test", "run", "lint", *STUDIES, "checkpoint", "setup", "clean"]
+COMMANDS = ["lab", "test", "run", "lint", *STUDIES, "class", "checkpoint", "setup", "clean"]
 # what pip and venv print, and what course.py must say
 FAILURES = {
     "WARNING: Retrying after connection broken by 'NewConnectionError('Failed to establish a new "

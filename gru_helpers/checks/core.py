@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import re
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from .calling import OutOfTime, is_empty, untouched
 from .kinds import Kind
 from .values import NotThisKind, called
 
+WIDTH = 84
 STRICT, LOG = "GRU_CHECKS", "GRU_CHECKS_LOG"
 NOTEBOOKS = tuple(sorted(path.stem[-2:] for path in Path(__file__).parent.glob("notebook_*.py")))
 
@@ -94,7 +96,8 @@ def all_exercises() -> list[Exercise]:
 
 def find(number: object) -> Exercise:
     """The exercise with this number, such as "01.2"; one sentence if there is none."""
-    wanted = re.sub(r"\s+", "", str(number)).lower()
+    wanted = re.sub(r"\s+", "", number).lower() if isinstance(number, str) else ""
+    wanted = f"0{wanted}" if re.match(r"\d\.", wanted) else wanted
     notebook = wanted.partition(".")[0]
     if notebook not in NOTEBOOKS:
         raise ValueError(
@@ -123,7 +126,7 @@ def expects(exercise: str) -> str:
     Raises ValueError if there is no such exercise.
     """
     sentence = f"{exercise} expects {expected(find(exercise))}."
-    print(sentence)
+    tell(sentence)
     return Told(sentence)
 
 
@@ -201,8 +204,20 @@ def check(exercise: str, answer: Any = ...) -> Verdict:
     note(verdict)
     if os.environ.get(STRICT, "").strip().lower() == "strict" and not verdict.passed:
         raise AssertionError(verdict.message)
-    print(verdict.message)
+    tell(verdict.message)
     return verdict
+
+
+def tell(sentence: str) -> None:
+    """Print a message in lines that fit on a page."""
+    lines = textwrap.wrap(
+        sentence,
+        WIDTH,
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    print("\n".join(lines))
 
 
 def note(verdict: Verdict) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .calling import LIMIT_SECONDS, Call, call, copied
-from .values import NotThisKind, called, close, matched, read_numbers
+from .values import MANY, NotThisKind, called, close, matched, read_numbers
 
 
 class Kind:
@@ -44,7 +44,7 @@ class Kind:
 
 def tolerance(absolute: float, relative: float) -> str:
     """A tolerance in words: "to within 0.003", "to within 0.02 plus 0.5 %"."""
-    parts = [f"{absolute:.6f}".rstrip("0")] if absolute else []
+    parts = [f"{absolute:.6f}".rstrip("0").rstrip(".")] if absolute else []
     parts += [f"{100 * relative:g} %"] if relative else []
     return "to within " + " plus ".join(parts) if parts else "exactly"
 
@@ -298,8 +298,8 @@ def tensors_in(value: Any) -> list[Tensor]:
     """The tensors in nested lists, tuples and dicts, as they are."""
     if isinstance(value, Tensor):
         return [value]
-    parts = value.values() if isinstance(value, Mapping) else value
-    if isinstance(parts, (list, tuple)) or isinstance(value, Mapping):
+    parts = list(value.values()) if isinstance(value, Mapping) else value
+    if isinstance(parts, (list, tuple, torch.nn.ParameterList)) and len(parts) <= MANY:
         return [tensor for part in parts for tensor in tensors_in(part)]
     return []
 
@@ -328,6 +328,7 @@ class Function(Kind):
     absolute: float = 1e-5
     relative: float = 1e-4
     results: tuple[str, ...] = ()  # their names, for what is said of them
+    may_write: bool = False  # whether it may change its arguments
     is_function = True
 
     @property
@@ -416,7 +417,7 @@ class Function(Kind):
                     and not plain.same([given], [expected])
                 ):
                     return one, "gradient"
-            if one.call.changed != other.call.changed:
+            if one.call.changed != other.call.changed and not self.may_write:
                 return one, "changed"
         return None if len(reading) == len(right) else (reading[-1], "trouble")
 

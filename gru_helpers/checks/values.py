@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 LARGEST = 2_000_000  # numbers in one answer; more are not read
+MANY = 20_000  # things that are not plain numbers
 
 
 class NotThisKind(Exception):
@@ -67,9 +68,11 @@ def flattened(answer: Any, depth: int = 0) -> Iterator[Tensor]:
         raise NotThisKind(f"It holds {called(answer)}, where numbers are expected.")
     if len(answer) > LARGEST:
         raise NotThisKind(f"It holds more than {LARGEST:,} numbers.")
-    if answer and all(type(part) in (int, float, bool) for part in answer):
-        yield torch.tensor(answer, dtype=torch.float64)
+    if answer and all(isinstance(part, (int, float, np.number)) for part in answer):
+        yield torch.tensor(np.array(answer, dtype=float))
         return
+    if len(answer) > MANY:
+        raise NotThisKind(f"It is {called(answer)}, and not of numbers.")
     parts = [list(flattened(part, depth + 1)) for part in answer]
     single = bool(parts) and all(len(part) == 1 for part in parts)
     shapes = {part[0].shape for part in parts} if single else set()
