@@ -495,8 +495,8 @@ EARLY_MARKS = (
     Mistake(
         "flat_targets",
         lambda: with_target(flat),
-        "The targets have one axis, the model's output has two: `mse_loss` would compare each answer with "
-        "every target.",
+        "The targets have one axis, the model's output has two: `mse_loss` would compare each "
+        "answer with every target.",
         when=is_target(flat),
     ),
     Mistake(
@@ -857,7 +857,7 @@ EXERCISES = (
             Mistake(
                 "every_unit",
                 (0.663, 0.8516, 0.8789),
-                "These are means over all 32 units. The keepers are those above the line of the lesson.",
+                "These are means over all 32 units. The keepers are those above the lesson's line.",
             ),
             Mistake(
                 "other_units",
