@@ -495,7 +495,7 @@ def test_a_tolerance_is_told_in_words():
 
 def test_wrong_names_are_counted():
     message = judged(BY_NUMBER["01.3c"], ["W_xz", "b_r"]).message
-    assert "Of your 2, 1 do not belong there; 5 are missing." in message
+    assert "1 of your 2 names does not belong; 5 are missing." in message
     assert "'W_x' is none of the names" in judged(BY_NUMBER["01.3c"], ["W_x"]).message
 
 

@@ -18,7 +18,13 @@ TIME, HONEST, PROCESSES = "Where the time goes", "The honest race", "More than o
 
 # --- 1: what the record says --------------------------------------------------------------------
 
-TAUGHT, TORCH, FAST, AFTER, BOUND = "taught loop", "nn.GRU", "fast GRU", "fast, after", "lower bound"
+TAUGHT, TORCH, FAST, AFTER, BOUND = (
+    "taught loop",
+    "nn.GRU",
+    "fast GRU",
+    "fast, after",
+    "lower bound",
+)
 PAIRS = ((TAUGHT, FAST), (TORCH, FAST), (TORCH, AFTER), (FAST, BOUND))
 
 
@@ -539,7 +545,10 @@ EXERCISES = (
             ),
             Mistake(
                 "sorted_first",
-                lambda a, b: ((a.sort().values / b.sort().values).median(), a.median() / b.median()),
+                lambda a, b: (
+                    (a.sort().values / b.sort().values).median(),
+                    a.median() / b.median(),
+                ),
                 "The times were sorted before the ratios were formed, so that different rounds "
                 "meet. The rounds have to stay together.",
             ),
