@@ -52,6 +52,8 @@ def geometric_mean(perplexities: list[float]) -> float:
 
 def two_ratios(answer: Any) -> tuple[float, float]:
     """How many times the perplexity is too large, from the classic and from the wild start."""
+    if isinstance(answer, (list, tuple)) and any(isinstance(part, bool) for part in answer):
+        raise NotThisKind("It says yes or no, where the two ratios are asked for.")
     return tuple(Numbers(("classic", "wild")).read(answer).tolist())
 
 
