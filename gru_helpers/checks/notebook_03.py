@@ -592,7 +592,9 @@ EXERCISES = (
             ),
             Mistake(
                 "batch_first",
-                lambda inputs, state, params: loop_with(fed=rows_of)(inputs.T, state, params),
+                lambda ids, state, params: loop_with(fed=rows_of)(
+                    ids.transpose(0, 1), state, params
+                ),
                 "The loop goes over the rows. The ids come with time first, as `inputs` does in "
                 "the lesson: they are `X.T` already.",
                 when=batch_was_first,
