@@ -442,6 +442,26 @@ def test_a_wrong_result_is_told_by_shape_and_then_by_place():
     assert "off by at most 0.25 (1 of 4 numbers differ, the first at index (1, 1))" in message
 
 
+def test_the_numbers_of_a_vector_are_told_by_their_names():
+    exercise = numbered(Function(cases, results=("one", "two")), lambda x: [1.0, float(x[1])])
+    assert "1 of 2 numbers differ, the first at two" in judged(exercise, lambda x: [1, 3]).message
+    kind = TensorOf(names=("one", "two"))
+    pair = kind.read([[1.0, 2.0, 3.0], [4.0, 5.0]])
+    assert "Two is off by at most 1 (1 of 2 numbers differ, the first at index (1,))" in kind.tell(
+        kind.read([[1.0, 2.0, 3.0], [4.0, 6.0]]), pair
+    )
+
+
+def test_a_function_that_is_wrong_on_the_second_case_alone_is_told_so():
+    def two_cases():
+        tensors = torch.ones(2, dtype=torch.float64), torch.ones(3, dtype=torch.float64)
+        return [kinds.Case({"x": x}, f"{len(x)} numbers") for x in tensors]
+
+    exercise = numbered(Function(two_cases), lambda x: x)
+    message = judged(exercise, lambda x: x if len(x) == 2 else x + 1).message
+    assert "It is right on 2 numbers. On 3 numbers: it is off by at most 1" in message
+
+
 # --- numbers, names, choices --------------------------------------------------------------------
 
 
