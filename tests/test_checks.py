@@ -495,6 +495,10 @@ def test_names_in_order():
     assert kind.tell(kind.read("z r n"), ("r", "z", "n")) == (
         "The first place that is not right is number 1."
     )
+    assert kind.tell(("r", "z", "n", "r"), ("r", "z", "n")) == (
+        "There are 4 names, and some stand there twice."
+    )
+    assert kind.tell(("r", "z"), ("r", "z") * 2) == "There are 2 names, where 4 are asked for."
 
 
 def test_a_choice_may_be_a_truth_value():

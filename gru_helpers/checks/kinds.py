@@ -205,6 +205,8 @@ class Names(Kind):
             return (
                 f"Of your {len(reading)}, {len(extra)} do not belong there; {missing} are missing."
             )
+        if len(reading) != len(right) and len(set(right)) < len(right):
+            return f"There are {len(reading)} names, where {len(right)} are asked for."
         if len(reading) != len(right):
             return f"There are {len(reading)} names, and some stand there twice."
         place = next(k for k in range(len(right)) if reading[k] != right[k])

@@ -57,7 +57,10 @@ def four_weights(answer: Any) -> Tensor:
         answer = [part for pair in zip(answer.W_x, answer.b, strict=True) for part in pair]
     if isinstance(answer, Mapping) and set(answer) == set(FOUR):
         answer = [answer[name] for name in FOUR]
-    found = torch.cat([part.double().flatten() for part in read_numbers(answer)] or [torch.ones(0)])
+    parts = [part.double().flatten() for part in read_numbers(answer)]
+    if [len(part) for part in parts] == [2, 2, 1, 1]:  # the order of a Layer's parameters
+        parts = [parts[place] for place in (0, 2, 1, 3)]
+    found = torch.cat(parts or [torch.ones(0)])
     if len(found) != 6:
         raise NotThisKind(
             f"It holds {len(found):,} numbers, expected six: W_xz two, b_z one, W_xh two, b_h one."
@@ -126,7 +129,7 @@ def hold_trouble(weights: Tensor) -> str:
     numbers, states = held_states(weights)
     if works(gate, plain):
         return "other_number_written"
-    if ((states[-1] - states[-1].mean()) ** 2).mean() < 1e-6 and states[-1].abs().max() < 0.01:
+    if torch.sigmoid(gate[1] + gate[2]) > 0.99 and states[-1].abs().max() < 0.01:
         return "nothing_written"
     if ((states[0] - numbers[0]) ** 2).mean() < ERROR:
         written = ((states[-1] - numbers[-1]) ** 2).mean() < ERROR
@@ -297,9 +300,12 @@ GRID = [(x, y) for x in VALUES for y in VALUES]
 
 def readout(answer: Any) -> Tensor:
     """x, y and weight of each unit of a symbol, (3, number of units)."""
-    found = [part.double().flatten() for part in read_numbers(answer)]
-    if len(found) == 1 and found[0].numel() % 3 == 0:
-        found = list(found[0].view(3, -1))
+    found = [part.double() for part in read_numbers(answer)]
+    if len(found) == 2 and found[0].dim() == 2 and found[0].shape[1] == 2:  # pairs, and weights
+        found = [*found[0].T, found[1]]
+    if len(found) == 1 and found[0].dim() == 2 and 3 in found[0].shape:
+        found = list(found[0] if len(found[0]) == 3 else found[0].T)
+    found = [part.flatten() for part in found]
     if len(found) != 3 or not len(found[0]) == len(found[1]) == len(found[2]) > 0:
         lengths = ", ".join(str(len(part)) for part in found[:6])
         raise NotThisKind(f"Three lists of one length are expected; these have {lengths}.")
@@ -541,6 +547,15 @@ EXERCISES = (
                 "mingru_sees_the_state",
                 counts_with(matrices=(1, 4, 3, 3, 2, 2, 1, 1)),
                 f"Only the minGRU is wrong. {ALL_OF_THE_STATE}",
+                see=LOOP,
+            ),
+            Mistake(
+                "matrices_not_square",
+                lambda d, h: [
+                    b * (d * h + h) + m * h + f * h
+                    for b, m, f in zip(BLOCKS, MATRICES, FURTHER, strict=True)
+                ],
+                "A recurrent matrix leads from every unit to every unit: how many numbers is that?",
                 see=LOOP,
             ),
             Mistake(
@@ -799,6 +814,12 @@ EXERCISES = (
                 "The first question has the id of the blank.",
             ),
             Mistake(
+                "question_taken_for_the_blank",
+                tokens_with(other=lambda X, place: torch.full_like(X, 32)),
+                "Where questions are not numbered they have the id of the blank. A question is a "
+                "token of its own, numbered or not.",
+            ),
+            Mistake(
                 "counted_from_one",
                 tokens_with(place=lambda is_symbol: is_symbol.cumsum(1)),
                 "Places begin at 1, so that symbols in the fourth have ids which blank and "
@@ -1033,8 +1054,14 @@ EXERCISES = (
             Mistake(
                 "both_widths",
                 around(lambda d, h: math.sqrt(6 / (d + h))),
-                "That goes by inputs and units together, after Glorot and Bengio. `nn.Linear` goes "
-                "by the inputs alone.",
+                "That goes by the units too, as `xavier_uniform_` does, and `kaiming_uniform_` on "
+                "a matrix (d, h). Here it goes by the inputs alone.",
+                see=LOOP,
+            ),
+            Mistake(
+                "bound_for_relu",
+                around(lambda d, h: math.sqrt(6 / d)),
+                "That is the wider bound of `kaiming_uniform_` as it stands, made for ReLU.",
                 see=LOOP,
             ),
             Mistake(

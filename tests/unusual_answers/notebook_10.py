@@ -26,7 +26,7 @@ class Layer(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.W_x = nn.ParameterList([torch.tensor([[0.5], [-60.0]]), torch.tensor([[1.0], [0.0]])])
+        self.W_x = nn.ParameterList(map(torch.tensor, ([[0.5], [-60.0]], [[1.0], [0.0]])))
         self.b = nn.ParameterList([torch.tensor([25.0]), torch.zeros(1)])
 
 
@@ -110,6 +110,8 @@ UNUSUAL = {
         Layer(),
         {"b_h": 0, "W_xh": [[1], [0]], "b_z": 20, "W_xz": [[0], [-40]]},
         [0, -40, 20, 1, 0, 0],
+        list(Layer().parameters()),
+        {name: param.detach() for name, param in Layer().named_parameters()},
         (np.array([0, -30.0]), 15, np.array([1, -1]), 1),  # the mark and the bias cancel
         [torch.tensor([[0.0], [-50.0]]), torch.tensor([12.0]), torch.eye(2)[:1].T, torch.zeros(1)],
     ],
@@ -125,6 +127,8 @@ UNUSUAL = {
         units_without_symmetry(),
         units_without_symmetry(torch.float32),
         torch.stack(units_without_symmetry()),
+        torch.stack(units_without_symmetry()).T,
+        (torch.stack(units_without_symmetry())[:2].T.tolist(), units_without_symmetry()[2]),
         {
             "x": units_without_symmetry()[0],
             "y": units_without_symmetry()[1].numpy(),
