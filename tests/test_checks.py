@@ -466,6 +466,16 @@ def test_a_function_that_fails_on_the_second_case_only_is_told_so():
     assert "It is right on 1 numbers. On 3 numbers: dY is off by at most 2" in message
 
 
+def test_the_numbers_of_a_vector_are_told_by_their_names():
+    exercise = numbered(Function(cases, results=("one", "two")), lambda x: [1.0, float(x[1])])
+    assert "1 of 2 numbers differ, the first at two" in judged(exercise, lambda x: [1, 3]).message
+    kind = TensorOf(names=("one", "two"))
+    pair = kind.read([[1.0, 2.0, 3.0], [4.0, 5.0]])
+    assert "two is off by at most 1 (1 of 2 numbers differ, the first at index (1,))" in kind.tell(
+        kind.read([[1.0, 2.0, 3.0], [4.0, 6.0]]), pair
+    )
+
+
 # --- numbers, names, choices --------------------------------------------------------------------
 
 
@@ -505,6 +515,10 @@ def test_names_in_order():
     assert kind.tell(kind.read("z r n"), ("r", "z", "n")) == (
         "The first place that is not right is number 1."
     )
+    assert kind.tell(("r", "z", "n", "r"), ("r", "z", "n")) == (
+        "There are 4 names, and some stand there twice."
+    )
+    assert kind.tell(("r", "z"), ("r", "z") * 2) == "There are 2 names, where 4 are asked for."
 
 
 def test_shapes_may_come_as_tuples_or_as_the_things_themselves():

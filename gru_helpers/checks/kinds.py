@@ -299,7 +299,8 @@ class TensorOf(Kind):
                 return f"It says {bool(one.any())}: work this case out by hand."
             if far.any():
                 start = which if which in self.names else which.capitalize()
-                return f"{start} {difference_of(one, other, far)}"
+                names = self.names if len(right) == 1 else ()
+                return f"{start} {difference_of(one, other, far, names)}"
         return "It differs."
 
     def listed(self, right: list[Tensor]) -> str:
@@ -312,16 +313,18 @@ def tensors(count: int) -> str:
     return f"{count} tensor{'' if count == 1 else 's'}"
 
 
-def difference_of(one: Tensor, other: Tensor, far: Tensor) -> str:
-    """How far a tensor is off, and where first."""
-    where = tuple(far.nonzero()[0].tolist())
+def difference_of(one: Tensor, other: Tensor, far: Tensor, names: tuple[str, ...] = ()) -> str:
+    """How far a tensor is off, and where first; the numbers of a vector may have names."""
+    where = f"at index {tuple(far.nonzero()[0].tolist())}"
+    if far.dim() == 1 and len(far) == len(names) > 1:
+        where = f"at {names[int(far.nonzero()[0])]}"
     if not one.double().isfinite().all():
-        return f"holds inf or nan; the first difference is at index {where}."
+        return f"holds inf or nan; the first difference is {where}."
     largest = (one.double() - other.double()).abs().max().item()
     if far.numel() == 1:
         return f"is off by {largest:.2g}."
     count = f"{int(far.sum())} of {far.numel()} numbers differ"
-    return f"is off by at most {largest:.2g} ({count}, the first at index {where})."
+    return f"is off by at most {largest:.2g} ({count}, the first {where})."
 
 
 @dataclass(frozen=True)

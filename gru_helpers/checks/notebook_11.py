@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,13 +17,8 @@ TIME, HONEST, PROCESSES = "Where the time goes", "The honest race", "More than o
 
 # --- 1: what the record says --------------------------------------------------------------------
 
-TAUGHT, TORCH, FAST, AFTER, BOUND = (
-    "taught loop",
-    "nn.GRU",
-    "fast GRU",
-    "fast, after",
-    "lower bound",
-)
+TAUGHT, TORCH, FAST, AFTER = "taught loop", "nn.GRU", "fast GRU", "fast, after"
+BOUND = "lower bound"
 PAIRS = ((TAUGHT, FAST), (TORCH, FAST), (TORCH, AFTER), (FAST, BOUND))
 
 
@@ -126,58 +120,53 @@ def probabilities(ids: Tensor, right: Tensor, seed: int) -> Tensor:
 
 def mixture_cases() -> list[Case]:
     """Two parts of nine places: in one the GRU should weigh more, in the other the counts."""
-    cases = []
-    for words, good in (("two short parts", (6, 3)), ("two short parts of another text", (3, 7))):
-        arguments: dict[str, Any] = {}
-        for part, ahead, seed in (("dev", good[0], 1), ("heldout", good[1], 5)):
-            ids = drawn(10, seed=seed + 20).abs().mul(10).long() % 4
-            places = torch.arange(9, dtype=torch.float64)
-            gru = torch.where(places < ahead, 0.7 + 0.02 * places, 0.03 + 0.01 * places)
-            counts = torch.where(places < ahead, 0.05 + 0.01 * places, 0.85 - 0.03 * places)
-            arguments[f"p_{part}"] = probabilities(ids, gru, seed)
-            arguments[f"q_{part}"] = probabilities(ids, counts, seed + 1)
-            arguments[part] = ids
-        cases.append(Case(arguments, words))
-    return cases
+    arguments: dict[str, Any] = {}
+    places = torch.arange(9, dtype=torch.float64)
+    for part, ahead, seed in (("dev", 6, 1), ("heldout", 3, 5)):
+        ids = drawn(10, seed=seed + 20).abs().mul(10).long() % 4
+        gru = torch.where(places < ahead, 0.7 + 0.02 * places, 0.03 + 0.01 * places)
+        counts = torch.where(places < ahead, 0.05 + 0.01 * places, 0.85 - 0.03 * places)
+        arguments[f"p_{part}"] = probabilities(ids, gru, seed)
+        arguments[f"q_{part}"] = probabilities(ids, counts, seed + 1)
+        arguments[part] = ids
+    return [Case(arguments, "two short parts")]
 
 
-def perplexity_on(p: Tensor, ids: Tensor) -> float:
-    """The perplexity of probabilities of ``ids[1:]``."""
-    return float(p.gather(1, ids[1:, None]).log().mean().neg().exp())
+def perplexity(came: Tensor) -> Tensor:
+    """The perplexity, from the probabilities of what came along the last axis."""
+    return came.log().mean(-1).neg().exp()
 
 
-def mixed(p: Tensor, q: Tensor, w: float) -> Tensor:
+def mixed(p: Tensor, q: Tensor, w: Tensor) -> Tensor:
     """The mixture in which ``p`` has the weight w."""
     return w * p + (1 - w) * q
 
 
-def best_weight(p: Tensor, q: Tensor, ids: Tensor, mix: Any = mixed, choose: Any = min) -> float:
-    """The weight in hundredths with the lowest perplexity."""
-    weights = [i / 100 for i in range(101)]
-    return float(choose(weights, key=lambda w: perplexity_on(mix(p, q, w), ids)))
+def mixed_on(part: int, came: Sequence[Tensor], w: Any) -> Tensor:
+    """The perplexity of the mixture on the development part, 0, or on the held-out part, 1."""
+    return perplexity(mixed(came[2 * part], came[2 * part + 1], w))
 
 
 def reported(**changes: Any) -> Any:
     """A function of both parts that reports two perplexities, with something wrong in it."""
-    mix, choose = changes.get("mix", mixed), changes.get("choose", min)
-    apply = changes.get("apply", mix)
-    finish = changes.get("finish", lambda parts, w, shown: shown)
+    mix, choose = changes.get("mix", mixed), changes.get("choose", torch.argmin)
+    apply, measure = changes.get("apply", mix), changes.get("measure", perplexity)
+    asked = changes.get("asked", lambda ids: ids[1:])
+    finish = changes.get("finish", lambda came, weights, shown: shown)
 
-    def report(*parts: Tensor) -> Any:
-        p_dev, q_dev, dev, p_heldout, q_heldout, heldout = parts
-        weights = (
-            best_weight(p_dev, q_dev, dev, mix, choose),
-            best_weight(p_heldout, q_heldout, heldout, mix, choose),
-        )
-        shown = [perplexity_on(apply(p_heldout, q_heldout, w), heldout) for w in weights]
-        return finish(parts, weights, shown)
+    def report(
+        p_dev: Tensor, q_dev: Tensor, dev: Tensor, p_held: Tensor, q_held: Tensor, held: Tensor
+    ) -> Any:
+        pairs = ((p_dev, dev), (q_dev, dev), (p_held, held), (q_held, held))
+        came = [p.gather(1, asked(ids)[:, None])[:, 0] for p, ids in pairs]
+        grid = torch.arange(101, dtype=torch.float64)[:, None] / 100
+        weights = [grid[choose(measure(mix(p, q, grid)))] for p, q in (came[:2], came[2:])]
+        return finish(came, weights, [measure(apply(*came[2:], w)) for w in weights])
 
-    return lambda p_dev, q_dev, dev, p_heldout, q_heldout, heldout: report(
-        p_dev, q_dev, dev, p_heldout, q_heldout, heldout
-    )
+    return report
 
 
-def geometric(p: Tensor, q: Tensor, w: float) -> Tensor:
+def geometric(p: Tensor, q: Tensor, w: Tensor) -> Tensor:
     """The geometric mean, which is no mixture."""
     return p**w * q ** (1 - w)
 
@@ -545,10 +534,7 @@ EXERCISES = (
             ),
             Mistake(
                 "sorted_first",
-                lambda a, b: (
-                    (a.sort().values / b.sort().values).median(),
-                    a.median() / b.median(),
-                ),
+                lambda a, b: ((a.sort()[0] / b.sort()[0]).median(), a.median() / b.median()),
                 "The times were sorted before the ratios were formed, so that different rounds "
                 "meet. The rounds have to stay together.",
             ),
@@ -605,6 +591,16 @@ EXERCISES = (
                 (1.3 / 1.5, 1.3 + 0.5),
                 "The first is right. Everything takes half as long again, so that what takes "
                 "longer also gains more: multiply.",
+            ),
+            Mistake(
+                "only_a_slowed",
+                (1.3, 1.3 * 1.5),
+                "The second is right. With A first the machine is slower as well, but for whom?",
+            ),
+            Mistake(
+                "only_b_slowed",
+                (1.3 / 1.5, 1.3),
+                "The first is right. With B first the machine is slower as well, but for whom?",
             ),
             Mistake(
                 "both_slowed",
@@ -714,8 +710,8 @@ EXERCISES = (
     Exercise(
         "11.6a",
         "a function of p_dev, q_dev, dev, p_heldout, q_heldout, heldout (probabilities of GRU and "
-        "counts, and ids) that returns two held-out perplexities of the mixture: with the weight "
-        "chosen on the development part, and with the one chosen on the held-out part",
+        "counts, and ids) that returns two held-out perplexities of the mixture, with weights in "
+        "hundredths: one chosen on the development part, and one on the held-out part",
         Function(
             mixture_cases, absolute=0.01, relative=0.001, results=("the honest one", "the lie")
         ),
@@ -725,14 +721,14 @@ EXERCISES = (
         (
             Mistake(
                 "exchanged",
-                reported(finish=lambda parts, w, shown: shown[::-1]),
+                reported(finish=lambda came, w, shown: shown[::-1]),
                 "Both are there, in the other order: the honest one first.",
             ),
             Mistake(
                 "measured_where_chosen",
                 reported(
-                    finish=lambda parts, w, shown: (
-                        perplexity_on(mixed(*parts[:2], w[0]), parts[2]),
+                    finish=lambda came, w, shown: (
+                        mixed_on(0, came, w[0]),
                         shown[1],
                     )
                 ),
@@ -741,23 +737,19 @@ EXERCISES = (
             ),
             Mistake(
                 "measured_on_development",
-                reported(
-                    finish=lambda parts, w, shown: [
-                        perplexity_on(mixed(*parts[:2], weight), parts[2]) for weight in w
-                    ]
-                ),
+                reported(finish=lambda came, w, shown: [mixed_on(0, came, weight) for weight in w]),
                 "Both are measured on the development part. What is reported is measured on the "
                 "held-out part.",
             ),
             Mistake(
                 "chosen_on_heldout_twice",
-                reported(finish=lambda parts, w, shown: (shown[1], shown[1])),
+                reported(finish=lambda came, w, shown: (shown[1], shown[1])),
                 "Both weights were chosen on the held-out part. The honest one comes from the "
                 "development part.",
             ),
             Mistake(
                 "chosen_on_development_twice",
-                reported(finish=lambda parts, w, shown: (shown[0], shown[0])),
+                reported(finish=lambda came, w, shown: (shown[0], shown[0])),
                 "Both weights were chosen on the development part. The lie looks at the held-out "
                 "part.",
             ),
@@ -767,15 +759,29 @@ EXERCISES = (
                 "The weight was found for the GRU, and then given to the counts.",
             ),
             Mistake(
-                "geometric_mean",
+                "nothing_gained_by_mixing",
                 reported(mix=geometric),
-                "That is the geometric mean of the two. A mixture adds probabilities.",
+                "These are what the better of the two reaches alone. So it is with a geometric "
+                "mean, or a weighted mean of the perplexities: a mixture adds probabilities.",
+            ),
+            Mistake(
+                "labels_not_shifted",
+                reported(asked=lambda ids: ids[:-1]),
+                "The probabilities are asked about the character before. In row t they are those "
+                "of ids[t + 1].",
+            ),
+            Mistake(
+                "mean_of_probabilities",
+                reported(measure=lambda came: 1 / came.mean(-1)),
+                "The mean of the probabilities was taken. Perplexity takes the mean of their "
+                "logarithms.",
+                see="04: Perplexity: how many ways to be surprised",
             ),
             Mistake(
                 "chosen_on_both",
                 reported(
-                    finish=lambda parts, w, shown: (
-                        perplexity_on(mixed(*parts[3:5], sum(w) / 2), parts[5]),
+                    finish=lambda came, w, shown: (
+                        mixed_on(1, came, sum(w) / 2),
                         shown[1],
                     )
                 ),
@@ -783,23 +789,23 @@ EXERCISES = (
             ),
             Mistake(
                 "highest_perplexity",
-                reported(choose=max),
+                reported(choose=torch.argmax),
                 "The weight with the highest perplexity was taken. The best one has the lowest.",
             ),
             Mistake(
                 "weights_returned",
-                reported(finish=lambda parts, w, shown: w),
+                reported(finish=lambda came, w, shown: w),
                 "These are the two weights. Return what they reach on the held-out part.",
             ),
             Mistake(
                 "logarithms",
-                reported(finish=lambda parts, w, shown: [math.log(one) for one in shown]),
+                reported(finish=lambda came, w, shown: [one.log() for one in shown]),
                 "These are the mean losses: a perplexity is exp of one.",
                 see="04: Perplexity: how many ways to be surprised",
             ),
             Mistake(
                 "gain_alone",
-                reported(finish=lambda parts, w, shown: shown[0] - shown[1]),
+                reported(finish=lambda came, w, shown: shown[0] - shown[1]),
                 "That is by how much the lie looks better. Return both perplexities.",
             ),
         ),
@@ -828,7 +834,7 @@ EXERCISES = (
             Mistake(
                 "log_alone",
                 chosen(rows=lambda log, others: log[:-1]),
-                "Only the lines of the log were asked. Those of the ablations belong to the choice.",
+                "Only the lines of the log were asked. The ablations belong to the choice too.",
             ),
             Mistake(
                 "ablations_alone",
@@ -984,6 +990,12 @@ EXERCISES = (
                 lambda rows: [count / sum(rows) for count in rows],
                 "These are right weights for a sum. But `DistributedDataParallel` takes the mean, "
                 "and divides by the number of processes once more.",
+            ),
+            Mistake(
+                "mean_forgotten_for_thirty_two",
+                lambda rows: [count / 32 for count in rows],
+                "With 32 rows these are right weights for a sum. But `DistributedDataParallel` "
+                "takes the mean; and let it depend on `rows`.",
             ),
             Mistake(
                 "upside_down",

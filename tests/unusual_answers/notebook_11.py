@@ -113,7 +113,9 @@ UNUSUAL = {
         with_factors,
         lambda g, n: torch.einsum("k...,k->...", torch.stack(g), torch.tensor(n).double()) / sum(n),
         lambda g, n: np.average([part.numpy() for part in g], axis=0, weights=n),
-        lambda g, n: torch.cat([part[None].repeat(k, 1, 1) for part, k in zip(g, n)]).mean(0),
+        lambda g, n: torch.cat(
+            [part[None].repeat(k, 1, 1) for part, k in zip(g, n, strict=True)]
+        ).mean(0),
     ],
     "11.7c": [
         lambda rows: np.array(rows) / np.mean(rows),
