@@ -17,7 +17,16 @@ from hypothesis import strategies as st
 from gru_helpers import checks
 from gru_helpers.checks import calling, check, core, expects, kinds, progress
 from gru_helpers.checks.core import Exercise, Mistake, judged
-from gru_helpers.checks.kinds import Between, Built, Choice, Function, Names, Numbers, TensorOf
+from gru_helpers.checks.kinds import (
+    Between,
+    Built,
+    Choice,
+    Function,
+    Names,
+    Numbers,
+    Shapes,
+    TensorOf,
+)
 
 EXERCISES = core.all_exercises()
 BY_NUMBER = {exercise.number: exercise for exercise in EXERCISES}
@@ -448,6 +457,15 @@ def test_a_wrong_result_is_told_by_shape_and_then_by_place():
     assert "off by at most 0.25 (1 of 4 numbers differ, the first at index (1, 1))" in message
 
 
+def test_a_function_that_fails_on_the_second_case_only_is_told_so():
+    def two_cases():
+        return [kinds.Case({"x": torch.ones(size)}, f"{size} numbers") for size in (1, 3)]
+
+    exercise = numbered(Function(two_cases, results=("dX", "dY")), lambda x: (x, 2 * x))
+    message = judged(exercise, lambda x: (x, 2 * x.clamp(max=x.numel() % 3))).message
+    assert "It is right on 1 numbers. On 3 numbers: dY is off by at most 2" in message
+
+
 # --- numbers, names, choices --------------------------------------------------------------------
 
 
@@ -487,6 +505,28 @@ def test_names_in_order():
     assert kind.tell(kind.read("z r n"), ("r", "z", "n")) == (
         "The first place that is not right is number 1."
     )
+
+
+def test_shapes_may_come_as_tuples_or_as_the_things_themselves():
+    kind = Shapes(("a", "b"))
+    right = ((2, 3), (4,))
+    for answer in (
+        [(2, 3), (4,)],
+        ([2, 3], 4),
+        [torch.Size((2, 3)), np.zeros(4)],
+        {"b": torch.zeros(4), "a": (2, 3)},
+        {"first": (2, 3), "second": (4,)},
+    ):
+        assert kind.read(answer) == right
+    for answer in ([(2, 3)], [(2.0, 3), 4], ["(2, 3)", 4], 5):
+        with pytest.raises(core.NotThisKind):
+            kind.read(answer)
+    assert kind.tell(((3, 2), (4,)), right) == (
+        "The first shape that is not right is that of a: the sizes are the right ones, in another "
+        "order."
+    )
+    assert kind.tell(((2, 3), (4, 1)), right).endswith("of b: it has another number of axes.")
+    assert kind.tell(((2, 3), (5,)), right).endswith("is that of b.")
 
 
 def test_a_choice_may_be_a_truth_value():

@@ -73,7 +73,8 @@ class Numbers(Kind):
         count = sum(part.numel() for part in found)
         if count != len(self.names):
             wanted = ", ".join(self.names)
-            raise NotThisKind(f"It holds {count:,} numbers, not {len(self.names)}: {wanted}.")
+            held = f"{count:,} number{'' if count == 1 else 's'}"
+            raise NotThisKind(f"It holds {held}, not {len(self.names)}: {wanted}.")
         return torch.cat([part.double().flatten() for part in found])
 
     def same(self, reading: Tensor, right: Tensor) -> bool:
@@ -249,7 +250,8 @@ class TensorOf(Kind):
                 return f"The shape of {which} is {shapes}."
             far = ~close(one, other, self.absolute, self.relative)
             if far.any():
-                return f"{which[:1].upper()}{which[1:]} {difference_of(one, other, far)}"
+                start = which if which in self.names else which.capitalize()
+                return f"{start} {difference_of(one, other, far)}"
         return "It differs."
 
     def listed(self, right: list[Tensor]) -> str:
@@ -275,6 +277,53 @@ def difference_of(one: Tensor, other: Tensor, far: Tensor) -> str:
 
 
 @dataclass(frozen=True)
+class Shapes(Kind):
+    """The shapes of several things, each as a tuple of sizes, or as the thing itself.
+
+    They may come in a list in the order of ``names``, or in a dict.
+    """
+
+    names: tuple[str, ...]
+
+    @property
+    def precision(self) -> str:
+        """The names, in their order."""
+        return "in this order: " + ", ".join(self.names)
+
+    def read(self, answer: Any) -> tuple[tuple[int, ...], ...]:
+        """The shapes as tuples."""
+        if isinstance(answer, Mapping):
+            known = set(answer) == set(self.names)
+            answer = [answer[name] for name in self.names] if known else list(answer.values())
+        if not isinstance(answer, (list, tuple)) or len(answer) != len(self.names):
+            raise NotThisKind(f"It is {called(answer)}, not a list of {len(self.names)} shapes.")
+        return tuple(map(self.shape_of, answer))
+
+    def shape_of(self, part: Any) -> tuple[int, ...]:
+        """One shape, from a tuple, a list, a number or a tensor."""
+        shape = getattr(part, "shape", part)
+        sizes = tuple(shape) if isinstance(shape, (list, tuple)) else (shape,)
+        if not all(type(size) is int for size in sizes):
+            raise NotThisKind(f"{called(part).capitalize()} in it is no shape, such as (2, 3).")
+        return sizes
+
+    def same(
+        self, reading: tuple[tuple[int, ...], ...], right: tuple[tuple[int, ...], ...]
+    ) -> bool:
+        """Whether all shapes agree."""
+        return reading == right
+
+    def tell(self, reading: Sequence[tuple[int, ...]], right: Sequence[tuple[int, ...]]) -> str:
+        """Which shape is the first wrong one, and in what."""
+        place = next(k for k in range(len(right)) if reading[k] != right[k])
+        given, expected = reading[place], right[place]
+        said = f"The first shape that is not right is that of {self.names[place]}"
+        if sorted(given) == sorted(expected):
+            return f"{said}: the sizes are the right ones, in another order."
+        return f"{said}{': it has another number of axes' if len(given) != len(expected) else ''}."
+
+
+@dataclass(frozen=True)
 class Case:
     """What a function is tried on: arguments by name, in their order, and words for them."""
 
@@ -282,7 +331,7 @@ class Case:
     words: str = "a small case"
 
 
-@dataclass
+@dataclass(eq=False)
 class Outcome:
     """What a function made of a case: its numbers, their place in the graph, their gradients."""
 

@@ -330,12 +330,6 @@ def overwritten(stacked: Tensor) -> Tensor:
     return stacked
 
 
-def overwritten_in_place(stacked: Tensor) -> Tensor:
-    """The same in the tensor that was handed in."""
-    stacked.copy_(overwritten(stacked))
-    return stacked
-
-
 def taking_turns(stacked: Tensor) -> Tensor:
     """Rows 0 and 1 of every three exchanged."""
     return stacked.unflatten(0, (-1, 3))[:, [1, 0, 2]].flatten(0, 1)
@@ -660,7 +654,7 @@ EXERCISES = (
         "05.3",
         "a function of inputs, H and our eleven parameters (inputs, H, params) that returns the "
         "largest difference between our logits and those of nn.GRU with b_hn = 0",
-        Function(lab_cases),
+        Function(lab_cases, may_write=True),
         largest_difference,
         "It is not gone: the reset gate stands elsewhere. Only the first step from a state of "
         "zeros, where nothing can be reset, is the same.",
@@ -671,7 +665,7 @@ EXERCISES = (
         "05.4a",
         "a function of a tensor of nn.GRU, stacked in the order r, z, n, that returns a new tensor "
         "stacked in the order z, r, n",
-        Function(swap_cases),
+        Function(swap_cases, may_write=True),
         blocks(1, 0, 2),
         "The shapes are those of before, and so no program can notice.",
         WHAT_IT_IS,
@@ -706,12 +700,6 @@ EXERCISES = (
                 overwritten,
                 "The second block is in both places: it was written over the first, before that "
                 "had been saved. A slice is a view, not a copy.",
-            ),
-            Mistake(
-                "overwritten_in_place",
-                overwritten_in_place,
-                "The second block is in both places: it was written over the first, before that "
-                "had been saved. And the tensor that was handed in has changed too.",
             ),
             Mistake(
                 "taking_turns",

@@ -47,8 +47,8 @@ def word_text(count: int) -> str:
 
 def text_cases() -> list[Case]:
     """A text of few words, with several numbers of characters."""
-    text = word_text(400)
-    return [Case({"text": text, "k": k}, f"a text of {len(text)}, k = {k}") for k in (1, 3, 8)]
+    text = word_text(150)
+    return [Case({"text": text, "k": k}, f"a text of {len(text)}, k = {k}") for k in (1, 3, 6)]
 
 
 def followed(text: str, k: int) -> dict[str, Counter[str]]:
@@ -178,7 +178,8 @@ def measured(share: Callable[[str, int], float] = share_certain, k: int = 5) -> 
 def kept_cases() -> list[Case]:
     """Gates of six steps and four units, in which no two ways to count agree."""
     Z = torch.sigmoid(2 * drawn(6, 4, seed=2) + 1)
-    return [Case({"Z": Z, "length": length}, f"{length} steps in a row") for length in (1, 2, 4)]
+    lengths = {1: "one step alone", 2: "two steps in a row", 4: "four steps in a row"}
+    return [Case({"Z": Z, "length": length}, words) for length, words in lengths.items()]
 
 
 def windows(Z: Tensor, length: int) -> Tensor:
@@ -265,6 +266,16 @@ KEPT = (
         "one_step_more",
         lambda Z, length: best_kept(Z, length + 1),
         "The stretches are one step too long.",
+    ),
+    Mistake(
+        "each_unit",
+        lambda Z, length: windows(Z, length).prod(dim=-1).amax(dim=0),
+        "These are the best stretches of each unit. Asked for is the largest of them, one number.",
+    ),
+    Mistake(
+        "each_step",
+        lambda Z, length: windows(Z, length).prod(dim=-1).amax(dim=1),
+        "This is the best unit of each stretch. Asked for is the largest of all, one number.",
     ),
     Mistake(
         "smallest",
@@ -873,8 +884,8 @@ EXERCISES = (
             Mistake(
                 "divided_twice",
                 lambda: life(MEAN_LOG / 10),
-                "This is ten times too long: the sum of ln z is divided by the number of steps, and "
-                "then once more.",
+                "This is ten times too long: the sum of ln z is divided by the number of steps "
+                "twice.",
             ),
             Mistake(
                 "wiping_step_alone",

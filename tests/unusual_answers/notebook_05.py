@@ -40,6 +40,12 @@ def swapped_in_a_copy(tensor):
     return result
 
 
+def swapped_in_place(tensor):
+    size = len(tensor) // 3
+    tensor[: 2 * size] = torch.cat([tensor[size : 2 * size], tensor[:size]])
+    return tensor
+
+
 def after_in_one_product(X, state, p):
     """All three products of the state at once, as a library would do it."""
     H, d, outputs = state[0], state[0].shape[1], []
@@ -79,6 +85,7 @@ UNUSUAL = {
     ],
     "05.4a": [
         swapped_in_a_copy,
+        swapped_in_place,
         lambda tensor: torch.cat(tensor.chunk(3)[1::-1] + tensor.chunk(3)[2:]),
         lambda tensor: tensor.unflatten(0, (3, -1))[[1, 0, 2]].flatten(0, 1),
         lambda tensor: np.concatenate([np.split(tensor.numpy(), 3)[k] for k in (1, 0, 2)]),

@@ -17,6 +17,16 @@ def share_by_places(text, k):
     return np.mean([len(followers[text[end - k : end]]) == 1 for end in range(k, len(text))])
 
 
+def share_in_a_slow_way(text, k):
+    """For each place, once more through the whole text."""
+    places = range(len(text) - k)
+    certain = 0
+    for i in places:
+        here = text[i : i + k]
+        certain += len({text[j + k] for j in places if text[j : j + k] == here}) == 1
+    return certain / len(places)
+
+
 def share_of_the_whole_length(text, k):
     """Divided by the length of the text, which is hardly another number."""
     seen = {}
@@ -81,7 +91,7 @@ def by_standard_scores(states, feature):
 
 UNUSUAL = {
     "06.1": ["b_q", {"B_Q"}],
-    "06.2a": [share_by_places, share_of_the_whole_length],
+    "06.2a": [share_by_places, share_in_a_slow_way, share_of_the_whole_length],
     "06.2b": [share_in_the_text(5), round(share_in_the_text(5), 2)],
     "06.3a": [20.0, torch.tensor([20])],
     "06.3b": [[9, 27], {"the most": 28, "the fewest": 11}],
