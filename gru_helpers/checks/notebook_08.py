@@ -669,7 +669,7 @@ EXERCISES = (
         "08.3a",
         "a function of Z and step, the gates (num_steps, num_keepers) and the step where z is held "
         "at 0.5, that returns which share of each keeper's state after step 0 is left at the end",
-        Function(gate_cases, absolute=1e-10, relative=1e-3, may_write=True),
+        Function(gate_cases, absolute=0.0, relative=1e-3, may_write=True),
         left_after,
         "One open step is one factor of one half in a long product: much, and not everything.",
         PROOF,
