@@ -496,7 +496,7 @@ EXERCISES = (
             Mistake(
                 "inputs_and_units_exchanged",
                 lambda d, h: counts_with()(h, d),
-                "d and h have changed places: the recurrent matrices lead from units to units.",
+                "The sizes d and h are exchanged: recurrent matrices lead from units to units.",
                 see=LOOP,
             ),
             Mistake(
