@@ -190,7 +190,7 @@ ANYTHING = st.recursive(
     lambda inner: st.lists(inner, max_size=10) | st.dictionaries(st.text(max_size=3), inner),
     max_leaves=12,
 )
-few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @each_exercise

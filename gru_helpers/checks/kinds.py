@@ -82,7 +82,7 @@ class Numbers(Kind):
 
     def read(self, answer: Any) -> Tensor:
         """The numbers as one vector."""
-        if isinstance(answer, Mapping) and len(self.names) > 1:
+        if isinstance(answer, Mapping) and len(answer) == len(self.names) > 1:
             answer = in_order(answer, self.names)
         found = read_numbers(answer)
         count = sum(part.numel() for part in found)
@@ -253,7 +253,7 @@ class Names(Kind):
             belong = belong if extra else "All of yours belong"
             return f"{belong}; {lack if missing else 'none is missing'}."
         if len(reading) != len(right):
-            return f"There are {len(reading)} names, and some stand there twice."
+            return f"There are {len(reading)} names, where {len(right)} are asked for."
         place = next(k for k in range(len(right)) if reading[k] != right[k])
         return f"The first place that is not right is number {place + 1}."
 

@@ -122,5 +122,5 @@ def squeezed(tensor: Tensor) -> tuple[int, ...]:
 def close(given: Tensor, right: Tensor, absolute: float, relative: float) -> Tensor:
     """Where two tensors of one shape agree; nan agrees with nothing."""
     one, other = given.double(), right.double()
-    near = (one - other).abs() <= absolute + relative * other.abs() + ROUNDING
+    near = (one - other).abs() <= (1 + ROUNDING) * (absolute + relative * other.abs())
     return near | ((one == other) & one.isinf())
