@@ -200,7 +200,7 @@ def test_random_answers_are_never_right_by_accident(exercise, answer):
     """They get a verdict, whatever they are; a right one says the same as the right answer."""
     verdict = check(exercise.number, answer)
     assert verdict.message
-    if isinstance(exercise.kind, (Choice, Names, Between)) and verdict.passed:
+    if isinstance(exercise.kind, (Choice, Names, Between, Built)) and verdict.passed:
         assert isinstance(answer, (str, bool, int, float, list, dict))  # a guess hits now and then
     elif isinstance(exercise.kind, Numbers) and verdict.passed:
         flat = np.ravel(np.array(list(answer.values()) if isinstance(answer, dict) else answer))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,9 +11,9 @@ from torch import Tensor
 
 from ..equations import PARAM_NAMES, gru_step
 from .core import Exercise, Mistake
-from .kinds import Built, Case, Function, Names, Numbers
+from .kinds import Built, Case, Function, Names, Numbers, Outcome
 from .samples import drawn, nine
-from .values import NotThisKind
+from .values import NotThisKind, as_tensor
 
 ONE_UNIT = "One unit, one step back"
 MATRICES = "In matrices"
@@ -22,6 +23,38 @@ JACOBIAN = "The Jacobian of one step"
 ROADS = "Closing roads"
 TERMS = ("kept", "update gate", "candidate", "reset gate")
 Gradients = list[Tensor]
+
+
+def sizes_of(answer: Any) -> dict[str, float] | None:
+    """Numbers by name, from a dict or from pairs; None for anything else."""
+    if isinstance(answer, (list, tuple)) and answer:
+        pairs = all(isinstance(part, (list, tuple)) and len(part) == 2 for part in answer)
+        answer = dict(answer) if pairs and all(isinstance(part[0], str) for part in answer) else 0
+    if not isinstance(answer, Mapping) or not answer:
+        return None
+    sizes = {}
+    for name, value in answer.items():
+        size = None if isinstance(value, (bool, str)) else as_tensor(value)
+        if not isinstance(name, str) or size is None or size.numel() != 1:
+            return None
+        sizes[name] = float(size)
+    return sizes
+
+
+class Measured(Names):
+    """Names, or a number for each: those that are not 0 count, in an order the largest first."""
+
+    def read(self, answer: Any) -> tuple[str, ...]:
+        """The names, or what the numbers say of them."""
+        sizes = sizes_of(answer)
+        if sizes is None:
+            return super().read(answer)
+        if not self.ordered:
+            return super().read([name for name, size in sizes.items() if abs(size) > 1e-9])
+        places = sorted(sizes.values())  # 1, 2, 3, 4 are places in the order, and no errors
+        are_places = places in [[first + k for k in range(len(sizes))] for first in (0, 1)]
+        return super().read(sorted(sizes, key=lambda name: sizes[name], reverse=not are_places))
+
 
 # --- 2: the two lines of the form that resets after ---------------------------------------------
 
@@ -167,9 +200,41 @@ RESET_AFTER = (
         "nothing to its gradient.",
     ),
     Mistake(
+        "taught_lines_after_dn",
+        lambda d, H, R, W, b: [d * R, (d @ W.T) * H, (d @ W.T) * R],
+        "`dN` is right. The other two are those of the form that resets before the product: go on "
+        "from dN, and from what R multiplies here.",
+    ),
+    Mistake(
+        "reset_in_the_product",
+        lines_with(dR=lambda d, H, R, W, b: [d * ((R * H) @ W + b)]),
+        "`dN` and `dH_h` are right. In dR stands N, and in this form N is computed without R.",
+    ),
+    Mistake(
+        "bias_indexed",
+        lines_with(dR=lambda d, H, R, W, b: [d * (H @ W + b[0])]),
+        "Right with one unit. Here b_hn is the vector itself; in the lesson it was a list that "
+        "holds the vector.",
+    ),
+    Mistake(
         "order_exchanged",
         lambda *given: [back_through_reset(*given)[k] for k in (1, 0, 2)],
         "The numbers are right. The order is dN, dR, dH_h.",
+    ),
+    Mistake(
+        "last_two_exchanged",
+        lambda *given: [back_through_reset(*given)[k] for k in (0, 2, 1)],
+        "The numbers are right; the last two have changed places: dR, then dH_h.",
+    ),
+    Mistake(
+        "nested",
+        lambda *given: (back_through_reset(*given)[0], tuple(back_through_reset(*given)[1:])),
+        "The numbers are right. Return the three side by side, without more brackets.",
+    ),
+    Mistake(
+        "last_line_missing",
+        lambda *given: back_through_reset(*given)[:2],
+        "The results are two, dN and dR, and right. Return dH_h as well, at the end.",
     ),
     Mistake(
         "first_line_missing",
@@ -206,6 +271,7 @@ def terms_with(
     dH_h: Callable[..., Tensor] = lambda dRH, dA_h, R, W, H: dRH * R,
     straight: tuple[int, ...] = (),  # terms whose matrix is not transposed
     matrices: tuple[int, int, int] = (1, 4, 7),
+    way_to_r: Callable[..., Tensor] = lambda back, dA_h, W: back,  # what reaches the reset gate
     result: Callable[[Gradients], Any] = list,
 ) -> Callable[..., Any]:
     """The four terms, with parts of the right ones replaced."""
@@ -217,7 +283,7 @@ def terms_with(
         dA_z = dZ(dH, H_prev, H_tilde) * slope_z(Z)
         dA_h = dH_tilde(dH, Z) * slope_h(H_tilde, H_prev)
         back = dRH(dA_h, W_hh, R)
-        dA_r = dR(back, dA_h, H_prev, R) * slope_r(R)
+        dA_r = dR(way_to_r(back, dA_h, W_hh), dA_h, H_prev, R) * slope_r(R)
         own = dH_h(back, dA_h, R, W_hh, H_prev)
         W_hz, W_hr = (W if k in straight else W.T for k, W in ((1, W_hz), (3, W_hr)))
         return result([kept(dH, Z), dA_z @ W_hz, own, dA_r @ W_hr])
@@ -248,6 +314,17 @@ FOUR = (
         "The first three terms are right. The reset gate's own matrix is not transposed.",
     ),
     Mistake(
+        "way_to_the_reset_gate_not_transposed",
+        terms_with(way_to_r=lambda back, dA_h, W: dA_h @ W),
+        "The first three terms are right. On the way to the reset gate W_hh is not transposed.",
+    ),
+    Mistake(
+        "last_term_not_transposed",
+        terms_with(way_to_r=lambda back, dA_h, W: dA_h @ W, straight=(3,)),
+        "The first three terms are right. In the last one neither of the two matrices is "
+        "transposed.",
+    ),
+    Mistake(
         "candidate_not_transposed",
         terms_with(dRH=lambda dA_h, W, R: dA_h @ W),
         "Kept and update gate are right. W_hh is not transposed.",
@@ -260,6 +337,12 @@ FOUR = (
             kept=lambda dH, Z: dH * (1 - Z),
         ),
         "These are the terms of the other convention, in which z = 1 writes. Here it keeps.",
+    ),
+    Mistake(
+        "shares_exchanged",
+        terms_with(dH_tilde=lambda dH, Z: dH * Z, kept=lambda dH, Z: dH * (1 - Z)),
+        "The update gate's term is right. The shares of the old state and of the candidate have "
+        "changed places: here z = 1 keeps.",
     ),
     Mistake(
         "kept_reversed",
@@ -422,6 +505,16 @@ FOUR = (
         "All numbers are right; the last two have changed places: candidate, then reset gate.",
     ),
     Mistake(
+        "order_of_the_formula",
+        terms_with(result=lambda terms: [terms[0], terms[2], terms[1], terms[3]]),
+        "All numbers are right. Compare the order with that in the docstring.",
+    ),
+    Mistake(
+        "left_out",
+        terms_with(result=lambda terms: [sum(terms) - term for term in terms]),
+        "These are the sums in which a term is missing. Return the terms themselves.",
+    ),
+    Mistake(
         "sum_alone",
         terms_with(result=sum),
         "This is dH_prev itself, and right. Return its four terms, each for itself.",
@@ -548,11 +641,6 @@ def factor_cases() -> list[Case]:
     return [Case({"w_hh": w, "h": h}, f"w_hh = {w}, h = {h}") for w, h in pairs]
 
 
-def tanh(value: float) -> float:
-    """The hyperbolic tangent of one number."""
-    return torch.tanh(torch.tensor(value, dtype=torch.float64)).item()
-
-
 FACTOR = (
     Mistake(
         "weight_alone",
@@ -577,12 +665,12 @@ FACTOR = (
     ),
     Mistake(
         "tanh_taken_twice",
-        lambda w, h: w * (1 - tanh(h) ** 2),
+        lambda w, h: w * (1 - math.tanh(h) ** 2),
         "h is a value of tanh already: you took it once more.",
     ),
     Mistake(
         "weight_inside",
-        lambda w, h: w * (1 - tanh(w * h) ** 2),
+        lambda w, h: w * (1 - math.tanh(w * h) ** 2),
         "This takes the slope one step further on: h is the new state, and comes out of the tanh.",
     ),
     Mistake(
@@ -599,30 +687,50 @@ FACTOR = (
 )
 
 FIFTY = 50
+SMALLEST = torch.finfo(torch.float32).tiny  # below this a 0 is what float32 can say
 
 
-def states_of(w: float, h: float) -> list[float]:
-    """The state at first, and after each of fifty steps without input."""
+def states_of(w: float, h: float, steps: int = FIFTY) -> list[float]:
+    """The state at first, and after each of the steps without input."""
     states = [h]
-    for _ in range(FIFTY):
-        states.append(tanh(w * states[-1]))
+    for _ in range(steps):
+        states.append(math.tanh(w * states[-1]))
     return states
 
 
-def derivative(w: float, h: float) -> float:
-    """The derivative of the last of fifty states with respect to the first, without input."""
-    product = 1.0
-    for state in states_of(w, h)[1:]:
-        product *= w * (1 - state**2)
-    return product
+def factor_of(w: float, h: float) -> float:
+    """The factor of the step that begins with the state h, exact where tanh is nearly 1, too."""
+    e = math.exp(-2 * abs(w * h))
+    return w * 4 * e / (1 + e) ** 2
+
+
+def derivative(w: float, h: float, steps: int = FIFTY) -> float:
+    """The derivative of the last of the states with respect to the first, without input."""
+    return math.prod(factor_of(w, state) for state in states_of(w, h, steps)[:-1])
+
+
+def as_computed(w: float, h: float, dtype: torch.dtype) -> float:
+    """The same from the values of tanh, with the rounding of a type."""
+    state, product = torch.tensor(h, dtype=dtype), torch.ones((), dtype=dtype)
+    for _ in range(FIFTY):
+        state = torch.tanh(w * state)
+        product = product * (w * (1 - state**2))
+    return product.item()
 
 
 def of_old_states(w: float, h: float) -> float:
     """The same product with the slopes at the old states."""
-    product = 1.0
-    for state in states_of(w, h)[:-1]:
-        product *= w * (1 - state**2)
-    return product
+    return math.prod(w * (1 - state * state) for state in states_of(w, h)[:-1])
+
+
+def power(base: float) -> float:
+    """A factor to the power of fifty; inf where that is too large."""
+    return (torch.tensor(base, dtype=torch.float64) ** FIFTY).item()
+
+
+def at_rest(w: float) -> float:
+    """The factor where the state comes to rest, to the power of fifty."""
+    return power(factor_of(abs(w), states_of(abs(w), 1.0, 4 * FIFTY)[-1]))
 
 
 Example = tuple[float, float, float]
@@ -630,87 +738,161 @@ Example = tuple[float, float, float]
 
 def example(answer: Any) -> Example:
     """w_hh, the first state, and what the derivative is said to be."""
+    if isinstance(answer, Mapping) and "first state" not in answer:
+        answer = list(answer.values())  # names of the student's own, in the order asked for
     values = Numbers(("w_hh", "first state", "derivative")).read(answer).tolist()
     if not all(abs(value) < float("inf") for value in values):
         raise NotThisKind("One of the three numbers is not finite.")
     w, h, said = values
-    if abs(w) > 5 or abs(h) >= 1:
-        raise NotThisKind("Take a weight of at most 5 in size, and a first state between -1 and 1.")
     return w, h, said
 
 
-def nearly(one: float, other: float) -> bool:
+def nearly(one: float, other: float, share: float = 0.05) -> bool:
     """Whether two numbers agree to within a twentieth."""
-    return abs(one - other) <= 0.05 * abs(other)
+    return math.isfinite(other) and abs(one - other) <= share * abs(other)
+
+
+def agrees(given: Example) -> bool:
+    """Whether the derivative is the true one, or what rounding leaves of it."""
+    w, h, said = given
+    true = derivative(w, h)
+    if nearly(said, true) or nearly(said, as_computed(w, h, torch.float64)):
+        return True
+    if said == 0:
+        return abs(true) < SMALLEST
+    return nearly(said, as_computed(w, h, torch.float32))
 
 
 def example_fault(given: Example) -> str:
     """Why this is no example of a weight that is large enough, and yet in vain."""
-    w, h, said = given
+    w, _, said = given
     if abs(w) < 1:
         return "The weight is below 1 in size."
-    if not nearly(said, derivative(w, h)):
+    if not agrees(given):
         return f"The derivative after {FIFTY} steps is not the one that you give."
     if abs(said) >= 1e-3:
         return "The derivative is right, but not below a thousandth in size."
     return ""
 
 
+def exchanged(given: Example) -> bool:
+    """Whether the three numbers do the job in another order."""
+    a, b, c = given
+    others = ((a, c, b), (b, a, c), (b, c, a), (c, a, b), (c, b, a))
+    return all(given) and any(not example_fault(other) for other in others)
+
+
+def large_enough(given: Example) -> bool:
+    """Whether the weight is, in a triple whose order is right and whose state moves."""
+    return abs(given[0]) >= 1 and given[1] != 0 and not exchanged(given)
+
+
+def remains(given: Example) -> bool:
+    """Whether the derivative is right and large, because the state stays near 0."""
+    w, _, said = given
+    if not large_enough(given) or abs(said) < 1e-3 or not agrees(given):
+        return False
+    return abs(w) >= 1.3 or nearly(said, power(w))
+
+
+def said_is(wrong: Callable[[float, float], float], share: float = 0.05) -> Callable[..., bool]:
+    """Whether the derivative of a triple is not the true one but a certain wrong one."""
+
+    def known(given: Example) -> bool:
+        w, h, said = given
+        return large_enough(given) and not agrees(given) and nearly(said, wrong(w, h), share)
+
+    return known
+
+
 # --- 5: gates that are set by hand --------------------------------------------------------------
 
 
+class ListsOrVectors(Function):
+    """A function that may have been written for lists of numbers, or for tensors."""
+
+    def tried(self, function: Callable[..., Any], case: Case, end: float) -> Outcome:
+        """The outcome with lists, or with tensors where a list does not do."""
+        outcome = super().tried(function, case, end)
+        if outcome.trouble.startswith("raises"):
+            tensors = {
+                name: torch.tensor(part, dtype=torch.float64) if isinstance(part, list) else part
+                for name, part in case.arguments.items()
+            }
+            outcome = super().tried(function, Case(tensors, case.words), end)
+        return outcome
+
+
 def gate_cases() -> list[Case]:
-    """Six steps of one unit, with gates that stay and gates that move."""
+    """Six steps of one unit, with gates that stay or move, and weights of both signs."""
+    halves = ([0.5] * 6, [0.5] * 6)
+    moving = ([0.9, 0.2, 0.6, 0.1, 0.7, 0.4], [0.3, 0.8, 0.1, 0.9, 0.6, 0.2])
+    written = ([0.5, 0.5, 0.0, 1.0, 1.0, 1.0], [1.0, 1.0, 0.0, 1.0, 1.0, 1.0])
     settings = {
-        "gates at one half": ([0.5] * 6, [0.5] * 6),
-        "gates that move": ([0.9, 0.2, 0.6, 0.1, 0.7, 0.4], [0.3, 0.8, 0.1, 0.9, 0.6, 0.2]),
-        "an input written at step 2 and kept": ([0.5, 0.5, 0, 1, 1, 1], [1, 1, 0, 1, 1, 1]),
+        "gates at one half": (halves, 1.3, 0.8),
+        "gates that move": (moving, 1.3, 0.8),
+        "an input written at step 2 and kept": (written, 1.3, 0.8),
+        "a negative weight of the input": (moving, -1.2, 0.9),
+        "a negative weight of the state": (moving, 1.1, -1.4),
     }
     cases = []
-    for words, (z, r) in settings.items():
-        arguments = {"x": 0.4 * drawn(6, seed=40), "z": torch.tensor(z, dtype=torch.float64)}
-        arguments["r"] = torch.tensor(r, dtype=torch.float64)
-        cases.append(Case({**arguments, "w_xh": 1.3, "w_hh": 0.8}, words))
+    for words, ((z, r), w_xh, w_hh) in settings.items():
+        x = (0.4 * drawn(6, seed=40)).tolist()
+        cases.append(Case({"x": x, "z": z, "r": r, "w_xh": w_xh, "w_hh": w_hh}, words))
     return cases
+
+
+Vector = Sequence[float] | Tensor
+
+
+def vectors(*given: Vector) -> list[Tensor]:
+    """Lists or tensors as tensors."""
+    return [torch.as_tensor(part, dtype=torch.float64) for part in given]
 
 
 def gradient_with(
     keep: Callable[[Tensor], Tensor] = lambda z: z,
     reset: Callable[[Tensor], Tensor] = lambda r: r,
+    inside: Callable[..., Tensor] = lambda read, seen, r: read + r * seen,
+    share: Callable[[Tensor], Tensor] = lambda z: 1 - z,
     slope_h: Callable[..., Tensor] = lambda c, h: 1 - c**2,
-    roads: Callable[..., Tensor] = lambda z, candidate: z + candidate,
-    own: Callable[..., Tensor] = lambda d, w_xh: d * w_xh,
+    roads: Callable[..., Tensor] = lambda z, to_candidate, r, w_hh: z + to_candidate * r * w_hh,
+    own: Callable[..., Tensor] = lambda dh, to_candidate, w_xh, r: dh * to_candidate * w_xh,
     added: float = 0.0,
+    too_early: bool = False,
     result: Callable[[Tensor], Any] = lambda gradient: gradient,
 ) -> Callable[..., Any]:
     """The gradient of the last state by each input, by hand, with parts of it replaced."""
 
-    def function(x: Tensor, z: Tensor, r: Tensor, w_xh: float, w_hh: float) -> Any:
+    def function(x: Vector, z: Vector, r: Vector, w_xh: float, w_hh: float) -> Any:
+        x, z, r = vectors(x, z, r)
         z, r = keep(z), reset(r)
         h, steps = torch.zeros(()).double(), []
         for t in range(len(x)):
-            c = torch.tanh(x[t] * w_xh + r[t] * h * w_hh)
+            c = torch.tanh(inside(x[t] * w_xh, h * w_hh, r[t]))
             h = z[t] * h + (1 - z[t]) * c
             steps.append((c, h))
         dh, gradient = torch.ones(()).double(), torch.zeros(len(x)).double()
         for t in reversed(range(len(x))):
             c, h = steps[t]
-            to_candidate = (1 - z[t]) * slope_h(c, h)
-            gradient[t] = own(dh * to_candidate, w_xh)
-            dh = added + dh * roads(z[t], to_candidate * r[t] * w_hh)
+            to_candidate = share(z[t]) * slope_h(c, h)
+            dh_prev = added + dh * roads(z[t], to_candidate, r[t], w_hh)
+            gradient[t] = own(dh_prev if too_early else dh, to_candidate, w_xh, r[t])
+            dh = dh_prev
         return result(gradient)
 
     return function
 
 
-def own_steps(x: Tensor, z: Tensor, r: Tensor, w_xh: float, w_hh: float) -> Tensor:
+def own_steps(x: Vector, z: Vector, r: Vector, w_xh: float, w_hh: float) -> Tensor:
     """How each input changes the state of its own step."""
     ends = [gradient_with()(x[: t + 1], z, r, w_xh, w_hh)[-1] for t in range(len(x))]
     return torch.stack(ends)
 
 
-def last_state(x: Tensor, z: Tensor, r: Tensor, w_xh: float, w_hh: float) -> Tensor:
+def last_state(x: Vector, z: Vector, r: Vector, w_xh: float, w_hh: float) -> Tensor:
     """The last state itself."""
+    x, z, r = vectors(x, z, r)
     h = torch.zeros(()).double()
     for t in range(len(x)):
         h = z[t] * h + (1 - z[t]) * torch.tanh(x[t] * w_xh + r[t] * h * w_hh)
@@ -735,14 +917,49 @@ SENSITIVITY = (
         "state.",
     ),
     Mistake(
+        "reset_over_all",
+        gradient_with(
+            inside=lambda read, seen, r: r * (read + seen),
+            own=lambda dh, to_candidate, w_xh, r: dh * to_candidate * r * w_xh,
+        ),
+        "The reset gate multiplies all that stands in the candidate, the input too. It belongs to "
+        "the old state alone.",
+    ),
+    Mistake(
+        "gates_exchanged",
+        lambda x, z, r, w_xh, w_hh: gradient_with()(x, r, z, w_xh, w_hh),
+        "The two gates have changed places: z mixes old state and candidate, r stands inside the "
+        "candidate.",
+    ),
+    Mistake(
+        "z_reversed_on_the_way_back",
+        gradient_with(
+            share=lambda z: z,
+            roads=lambda z, to_candidate, r, w_hh: 1 - z + to_candidate * r * w_hh,
+        ),
+        "Forward z is right, on the way back it is the wrong way round: what is the share of the "
+        "candidate?",
+    ),
+    Mistake(
+        "reset_left_out_on_the_way_back",
+        gradient_with(roads=lambda z, to_candidate, r, w_hh: z + to_candidate * w_hh),
+        "Forward the reset gate is there, on the way back it is missing: the candidate has seen "
+        "the old state through it.",
+    ),
+    Mistake(
+        "candidate_in_full",
+        gradient_with(share=torch.ones_like),
+        "The candidate receives the gradient in full: what is its share in the new state?",
+    ),
+    Mistake(
         "kept_road_missing",
-        gradient_with(roads=lambda z, candidate: candidate),
+        gradient_with(roads=lambda z, to_candidate, r, w_hh: to_candidate * r * w_hh),
         "Right at the last step. The way back over what was kept is missing: z times the old "
         "state.",
     ),
     Mistake(
         "candidate_road_missing",
-        gradient_with(roads=lambda z, candidate: z),
+        gradient_with(roads=lambda z, to_candidate, r, w_hh: z),
         "Right at the last step. Further back the old state also counts through the candidate that "
         "has read it.",
     ),
@@ -769,6 +986,11 @@ SENSITIVITY = (
         "The slope of tanh is missing.",
     ),
     Mistake(
+        "not_squared",
+        gradient_with(slope_h=lambda c, h: 1 - c),
+        "Look at the slope of tanh again: is it one minus the candidate?",
+    ),
+    Mistake(
         "slope_of_the_state",
         gradient_with(slope_h=lambda c, h: 1 - h**2),
         "The slope of tanh is taken from the new state. It belongs to the candidate, which comes "
@@ -776,7 +998,7 @@ SENSITIVITY = (
     ),
     Mistake(
         "input_weight_left_out",
-        gradient_with(own=lambda d, w_xh: d),
+        gradient_with(own=lambda dh, to_candidate, w_xh, r: dh * to_candidate),
         "The last factor is missing: the input enters with a weight.",
     ),
     Mistake(
@@ -788,6 +1010,24 @@ SENSITIVITY = (
         "weights_exchanged",
         lambda x, z, r, w_xh, w_hh: gradient_with()(x, z, r, w_hh, w_xh),
         "The two weights have changed places: w_xh belongs to the input, w_hh to the state.",
+    ),
+    Mistake(
+        "by_the_states",
+        gradient_with(own=lambda dh, to_candidate, w_xh, r: dh),
+        "This is the gradient with respect to each state. From there it is one line more to the "
+        "input of that step.",
+    ),
+    Mistake(
+        "one_step_too_far",
+        gradient_with(too_early=True),
+        "Each input receives the gradient of the state before its step: take that of the state "
+        "which its step has made, and go back afterward.",
+    ),
+    Mistake(
+        "size_alone",
+        gradient_with(result=torch.abs),
+        "The sizes are right. Return the gradient with its sign: with a negative weight it may be "
+        "negative.",
     ),
     Mistake(
         "turned_round",
@@ -812,15 +1052,15 @@ Saved = list[tuple[Tensor, ...]]
 
 
 def truncated_cases() -> list[Case]:
-    """Five steps of two rows, with windows of several lengths."""
+    """Four steps of two rows, with windows of several lengths."""
     params = [*nine(3, 4, seed=50), drawn(4, 3, seed=60), drawn(3, seed=61)]
     H, saved = drawn(2, 4, seed=62), []
-    for X in torch.eye(3, dtype=torch.float64)[drawn(5, 2, 3, seed=63).argmax(dim=-1)]:
+    for X in torch.eye(3, dtype=torch.float64)[drawn(4, 2, 3, seed=63).argmax(dim=-1)]:
         Z, R, H_tilde, H_new = gru_step(X, H, params)
         saved.append((X, H, Z, R, H_tilde, H_new))
         H = H_new
-    arguments = {"doutputs": drawn(10, 3, seed=64), "saved": saved, "params": params}
-    words = {5: "k = 5, with which nothing is cut", 1: "k = 1", 2: "k = 2"}
+    arguments = {"doutputs": drawn(8, 3, seed=64), "saved": saved, "params": params}
+    words = {4: "k = 4, with which nothing is cut", 1: "k = 1", 2: "k = 2"}
     return [Case({**arguments, "k": k}, text) for k, text in words.items()]
 
 
@@ -869,7 +1109,8 @@ def truncated_with(
         parts = []
         for t in chosen(len(saved), k):
             first = start(t, k)
-            parts.append(backward(losses(dYs, first, t), saved[first : t + 1], params))
+            if first <= t:
+                parts.append(backward(losses(dYs, first, t), saved[first : t + 1], params))
         return result(sum_of(parts, params), len(saved))
 
     return function
@@ -890,12 +1131,60 @@ def rows_for_steps(doutputs: Tensor, saved: Saved, params: list[Tensor], k: int)
     return truncated_with()(repeated, saved, params, k)
 
 
+def rows_first(doutputs: Tensor, saved: Saved, params: list[Tensor], k: int) -> Gradients:
+    """doutputs is read as if all steps of the first row came first."""
+    rows = len(saved[0][1])
+    turned = doutputs.reshape(rows, len(saved), -1).transpose(0, 1).reshape(doutputs.shape)
+    return truncated_with()(turned, saved, params, k)
+
+
+def last_losses(doutputs: Tensor, saved: Saved, params: list[Tensor], k: int) -> Gradients:
+    """The losses of the last k steps alone, all the way back."""
+    dYs = list(doutputs.chunk(len(saved)))
+    return backward([*[None] * (len(saved) - k), *dYs[-k:]], saved, params)
+
+
+def difference(doutputs: Tensor, saved: Saved, params: list[Tensor], k: int) -> Gradients:
+    """What the truncated gradient lacks of the full one, or has in excess."""
+    cut = truncated_with()(doutputs, saved, params, k)
+    full = truncated_with(start=lambda t, k: 0)(doutputs, saved, params, k)
+    return [one - other for one, other in zip(cut, full, strict=True)]
+
+
+WINDOWS = Function(truncated_cases, results=PARAM_NAMES)
+TOO_SHORT = truncated_with(start=lambda t, k: max(0, t + 2 - k))
+
+
+def windows_too_short(found: list[Outcome]) -> bool:
+    """Whether the windows lack a step; with k = 1 nothing is left, and anything may happen."""
+    pairs = zip(found, WINDOWS.read(TOO_SHORT), strict=False)
+    return all(
+        WINDOWS.plain.same(one.numbers, other.numbers)
+        for one, other in pairs
+        if other.case.arguments["k"] > 1
+    )
+
+
+def all_results(doutputs: Tensor, saved: Saved, params: list[Tensor], k: int) -> Any:
+    """The gradients of inputs and first state as well, as `gru_backward` returns them."""
+    grads = truncated_with()(doutputs, saved, params, k)
+    inputs = torch.stack([X for X, *_ in saved])
+    return inputs, (torch.zeros_like(saved[0][1]),), grads
+
+
 TRUNCATED = (
     Mistake(
         "one_step_too_many",
         truncated_with(start=lambda t, k: max(0, t - k)),
         "Right where nothing is cut. The windows are one step too long: the loss's own step is "
         "among the k.",
+    ),
+    Mistake(
+        "one_step_too_few",
+        TOO_SHORT,
+        "The windows are one step too short: how many steps does a window of k = 2 have, the "
+        "loss's own among them?",
+        when=windows_too_short,
     ),
     Mistake(
         "nothing_cut",
@@ -920,6 +1209,12 @@ TRUNCATED = (
         ),
         "Only the last k steps are used, with their losses. All losses count, each with a window "
         "of its own.",
+    ),
+    Mistake(
+        "last_losses",
+        last_losses,
+        "The losses of the last k steps go back to the beginning. It is the other way round: all "
+        "losses, and each through k steps.",
     ),
     Mistake(
         "last_loss_alone",
@@ -963,6 +1258,25 @@ TRUNCATED = (
         "of step 0 first.",
     ),
     Mistake(
+        "batch_and_time",
+        rows_first,
+        "Batch and time are exchanged in doutputs: it has all rows of step 0 first, then those of "
+        "step 1.",
+    ),
+    Mistake(
+        "difference",
+        difference,
+        "This is the difference from the full gradient. Return the truncated gradient itself; "
+        "compare afterward.",
+    ),
+    Mistake(
+        "all_that_gru_backward_returns",
+        all_results,
+        "`gru_backward` returns the gradients of the inputs and of the first state, too. Return "
+        "those of the parameters alone, its last result.",
+        when=lambda found: all(len(outcome.numbers) == 13 for outcome in found),
+    ),
+    Mistake(
         "output_layer_left_out",
         truncated_with(result=lambda grads, steps: grads[:9]),
         "The nine gradients inside the GRU are right. Return those of the output layer as well.",
@@ -982,7 +1296,7 @@ EXERCISES = (
     Exercise(
         "07.1a",
         "the names of the terms of dH_prev that remain when z = 1 in all units",
-        Names((*TERMS, "none")),
+        Measured((*TERMS, "none")),
         ("kept",),
         "The gradient passes untouched, and nothing is learned from this step.",
         JACOBIAN,
@@ -990,8 +1304,17 @@ EXERCISES = (
             Mistake(
                 "update_gate_too",
                 ("kept", "update gate"),
-                "Kept is right. The update gate's term has the slope of its sigmoid in it: what is "
-                "z (1 - z) here?",
+                "What is z (1 - z) here, the slope in the update gate's term?",
+            ),
+            Mistake(
+                "candidate_too",
+                ("kept", "candidate"),
+                "How much of the candidate goes into the new state when z = 1?",
+            ),
+            Mistake(
+                "those_that_vanish",
+                ("update gate", "candidate", "reset gate"),
+                "Asked for is what remains. Are these not the ones that vanish?",
             ),
             Mistake(
                 "gates_too",
@@ -1027,7 +1350,7 @@ EXERCISES = (
     Exercise(
         "07.1b",
         "the names of the terms that remain when z = 0 and r = 0 in all units",
-        Names((*TERMS, "none")),
+        Measured((*TERMS, "none")),
         ("none",),
         "The new state does not contain the old one, and closed gates have no slope: a small "
         "change would not open them.",
@@ -1089,7 +1412,7 @@ EXERCISES = (
         "07.3b",
         "the names of the parameters whose gradients go wrong when a term is left out over several "
         "steps",
-        Names(PARAM_NAMES),
+        Measured(PARAM_NAMES),
         INSIDE,
         "Everything inside the GRU needs the way back. The output layer does not.",
         MATRICES,
@@ -1125,13 +1448,26 @@ EXERCISES = (
             Mistake(
                 "output_layer",
                 ("W_hq", "b_q"),
-                "It is the other way round: these two are the only ones that need no way back.",
+                "These are made within one step. Is that where a missing way back does harm?",
+            ),
+            Mistake(
+                "one_gate_only",
+                INSIDE[:3],
+                "That is one of the three groups of weights. `dH_prev` goes into every dA of the "
+                "step before: which others are made from them?",
+                when=lambda names: names in (INSIDE[:3], INSIDE[3:6], INSIDE[6:]),
             ),
             Mistake(
                 "output_weights_too",
                 (*INSIDE, "W_hq"),
                 "The gradient of W_hq is H.T @ dY, from one and the same step. What of dH_prev is "
                 "in it?",
+            ),
+            Mistake(
+                "output_bias_too",
+                (*INSIDE, "b_q"),
+                "The gradient of b_q is the sum of the rows of dY, from one and the same step. "
+                "What of dH_prev is in it?",
             ),
             Mistake(
                 "none",
@@ -1144,7 +1480,7 @@ EXERCISES = (
         "07.3c",
         "the four terms in the order of the damage, in the taught form and the example of part one "
         "(mean relative error of the parameters' gradients): the one that costs most first",
-        Names(TERMS, ordered=True),
+        Measured(TERMS, ordered=True),
         ("kept", "candidate", "update gate", "reset gate"),
         "The least damage is the most dangerous: the loss still falls, and nothing looks wrong.",
         PART_ONE,
@@ -1162,15 +1498,15 @@ EXERCISES = (
             Mistake(
                 "as_in_the_trained_model",
                 ("candidate", "kept", "update gate", "reset gate"),
-                "That is how it is over thirty steps of a trained model. The example of part one "
-                "has random weights.",
+                "That is how it is over thirty steps of a trained model; the example of part one "
+                "has random weights. Or have you averaged over single entries? Take the norm, "
+                "parameter by parameter.",
                 see=ROADS,
             ),
             Mistake(
                 "gates_exchanged",
                 ("kept", "candidate", "reset gate", "update gate"),
-                "The first two are right. That is how it mostly is in the form of `nn.GRU`: is "
-                "your `reset_after` False?",
+                "Is your `reset_after` False?",
             ),
             Mistake(
                 "update_gate_first",
@@ -1246,19 +1582,26 @@ EXERCISES = (
     ),
     Exercise(
         "07.4c",
-        "three numbers that show that a large weight is not enough: w_hh (from 1 to 5 in size), a "
-        "first state, and the derivative of the state fifty steps later (inputs and bias are 0)",
+        "three numbers that show that a large weight is not enough: w_hh (1 or more in size), a "
+        "first state (not 0), and the derivative of the state fifty steps later (no input, no "
+        "bias)",
         Built(example, example_fault, "a derivative below 0.001, given to within 5 %"),
         lambda: (3.0, 0.5, derivative(3.0, 0.5)),
         "From nearly everywhere the state moves to where the slope makes up for the weight.",
         ONE_UNIT,
         (
             Mistake(
+                "exchanged",
+                lambda: (0.5, 3.0, derivative(3.0, 0.5)),
+                "These numbers do the job in another order (order: w_hh, first state, derivative).",
+                when=exchanged,
+            ),
+            Mistake(
                 "weight_below_one",
                 lambda: (0.9, 0.5, derivative(0.9, 0.5)),
                 "With this weight the gradient vanishes whatever the state is. The question is "
-                "whether a weight of 1 or more can save it.",
-                when=lambda given: abs(given[0]) < 1,
+                "whether a weight of 1 or more can save it (order: w_hh, first state, derivative).",
+                when=lambda given: abs(given[0]) < 1 and not exchanged(given),
             ),
             Mistake(
                 "state_at_zero",
@@ -1268,23 +1611,48 @@ EXERCISES = (
                 when=lambda given: abs(given[0]) >= 1 and given[1] == 0,
             ),
             Mistake(
+                "near_zero",
+                lambda: (2.0, 1e-30, 2.0**FIFTY),
+                "The derivative is right, and large: so near 0 the slopes are 1. Begin further "
+                "away.",
+                when=remains,
+            ),
+            Mistake(
                 "too_near_one",
                 lambda: (1.0, 0.5, derivative(1.0, 0.5)),
                 "It shrinks, but slowly: so near 1 the state stays where the slope is large. Take "
                 "a larger weight.",
                 when=lambda given: (
-                    1 <= abs(given[0]) < 1.3
-                    and given[1] != 0
-                    and nearly(given[2], derivative(*given[:2]))
+                    large_enough(given)
+                    and agrees(given)
                     and abs(given[2]) >= 1e-3
+                    and not remains(given)
+                ),
+            ),
+            Mistake(
+                "zero",
+                lambda: (1.5, 0.5, 0.0),
+                "Not exactly 0: differences, and float32, drown numbers this small. Multiply the "
+                "fifty factors in float64.",
+                when=lambda given: (
+                    large_enough(given)
+                    and not agrees(given)
+                    and given[2] == 0
+                    and abs(derivative(*given[:2])) < 1e-3
                 ),
             ),
             Mistake(
                 "slope_left_out",
                 lambda: (1.5, 0.5, 1.5**FIFTY),
                 "This is the weight to the power of fifty: the slopes are missing.",
-                when=lambda given: (
-                    abs(given[0]) >= 1 and given[1] != 0 and nearly(given[2], given[0] ** FIFTY)
+                when=said_is(lambda w, h: power(w)),
+            ),
+            Mistake(
+                "weight_left_out",
+                lambda: (1.5, 0.5, derivative(1.5, 0.5) / 1.5**FIFTY),
+                "This is the product of the slopes alone. Each factor has the weight in it, too.",
+                when=said_is(
+                    lambda w, h: math.prod(factor_of(w, s) / w for s in states_of(w, h)[:-1])
                 ),
             ),
             Mistake(
@@ -1292,33 +1660,46 @@ EXERCISES = (
                 lambda: (1.5, 0.5, of_old_states(1.5, 0.5)),
                 "The slopes are taken at the old states. Each belongs to the state that comes out "
                 "of its tanh.",
+                when=said_is(of_old_states),
+            ),
+            Mistake(
+                "first_factor_for_all",
+                lambda: (2.0, 0.9, (2 * (1 - 0.9**2)) ** FIFTY),
+                "The first factor stands here fifty times. The state moves, so each step has a "
+                "factor of its own.",
                 when=lambda given: (
-                    abs(given[0]) >= 1
-                    and given[1] != 0
-                    and nearly(given[2], of_old_states(*given[:2]))
-                    and not nearly(given[2], derivative(*given[:2]))
+                    said_is(lambda w, h: power(w * (1 - h * h)))(given)
+                    or said_is(lambda w, h: power(factor_of(w, h)))(given)
                 ),
             ),
             Mistake(
                 "one_step",
-                lambda: (3.0, 0.5, 3 * (1 - tanh(1.5) ** 2)),
+                lambda: (3.0, 0.5, 3 * (1 - math.tanh(1.5) ** 2)),
                 "This is the factor of a single step. Multiply those of all fifty.",
+                when=said_is(factor_of),
+            ),
+            Mistake(
+                "one_step_off",
+                lambda: (1.5, 0.5, derivative(1.5, 0.5, FIFTY - 1)),
+                "That is the derivative over one step less, or one more. Count the factors: there "
+                "is one for each of the fifty steps.",
                 when=lambda given: (
-                    abs(given[0]) >= 1
-                    and given[1] != 0
-                    and nearly(given[2], given[0] * (1 - tanh(given[0] * given[1]) ** 2))
+                    said_is(lambda w, h: derivative(w, h, FIFTY - 1))(given)
+                    or said_is(lambda w, h: derivative(w, h, FIFTY + 1))(given)
                 ),
+            ),
+            Mistake(
+                "fixed_point",
+                lambda: (2.0, 0.5, at_rest(2.0)),
+                "The factor where the state comes to rest stands here fifty times. On the way "
+                "there the first factors are others.",
+                when=said_is(lambda w, h: at_rest(w), share=0.2),
             ),
             Mistake(
                 "last_state",
                 lambda: (3.0, 0.5, states_of(3.0, 0.5)[-1]),
                 "This is the state after fifty steps. Asked for is how it depends on the first.",
-                when=lambda given: (
-                    abs(given[0]) >= 1
-                    and given[1] != 0
-                    and nearly(given[2], states_of(*given[:2])[-1])
-                    and not nearly(given[2], derivative(*given[:2]))
-                ),
+                when=said_is(lambda w, h: states_of(w, h)[-1]),
             ),
         ),
     ),
@@ -1327,7 +1708,7 @@ EXERCISES = (
         "a function of x, z and r (a number for each step), w_xh and w_hh that returns the "
         "gradient of the last state with respect to each input, for one unit that begins at 0 "
         "without bias",
-        Function(gate_cases),
+        ListsOrVectors(gate_cases, may_write=True),
         gradient_with(),
         "With gates that are set, two roads remain: what is kept, and the candidate.",
         ONE_UNIT,
@@ -1347,13 +1728,25 @@ EXERCISES = (
                 "Every z is the wrong way round: here z = 1 keeps the old state.",
             ),
             Mistake(
+                "no_gate",
+                (-1.0, 0.0, 1.0, 1.0),
+                "A gate lies between 0 and 1: it comes out of a sigmoid.",
+                when=lambda found: bool(((found < -0.01) | (found > 1.01)).any()),
+            ),
+            Mistake(
+                "z_and_r_reversed",
+                (1.0, 1.0, 0.0, 0.0),
+                "Every one is the wrong way round: z = 1 keeps the old state, and r = 1 lets the "
+                "candidate see it.",
+            ),
+            Mistake(
                 "open_before",
                 (0.0, 0.0, 1.0, 0.0),
                 "The first three are right. If the past is written before t' and nothing can reset "
                 "it, it leaks into the candidate at t'.",
                 when=lambda found: (
                     bool(((found[:3] - torch.tensor([0.0, 0.0, 1.0])).abs() <= 0.01).all())
-                    and abs(found[3].item() - 1) > 0.01
+                    and -0.01 <= found[3].item() < 0.99
                 ),
             ),
             Mistake(
@@ -1374,7 +1767,7 @@ EXERCISES = (
             Mistake(
                 "z_reversed_at_first",
                 (1.0, 0.0, 0.0, 1.0),
-                "At t' and after it, z is the wrong way round: write first, then keep.",
+                "At t' and after it: does z = 1 write or keep here?",
             ),
         ),
     ),
@@ -1382,7 +1775,7 @@ EXERCISES = (
         "07.6",
         "a function of doutputs, saved, params and k that returns the gradients of the eleven "
         "parameters when each step's loss goes back through k steps, its own among them",
-        Function(truncated_cases, results=PARAM_NAMES),
+        WINDOWS,
         truncated_with(),
         "The backward pass is linear in what enters it, so each loss may go back alone; with k as "
         "large as the text nothing is cut.",

@@ -83,31 +83,67 @@ class RNNStepBackward:
 
 
 def sensitivity_by_autograd(x, z, r, w_xh, w_hh):
-    x, h = x.clone().requires_grad_(True), torch.zeros((), dtype=x.dtype)
+    x, h = x.clone().requires_grad_(True), torch.zeros((), dtype=x.dtype)  # tensors only
     for x_t, z_t, r_t in zip(x, z, r, strict=True):
         h = z_t * h + (1 - z_t) * torch.tanh(x_t * w_xh + r_t * h * w_hh)
     h.backward()
-    return x.grad.abs()
+    return x.grad
 
 
 def sensitivity_by_differences(x, z, r, w_xh, w_hh):
     """Plain numbers, and both ways from each input."""
 
-    def last(inputs):
-        h = 0.0
-        for a, keep, see in zip(inputs, z.tolist(), r.tolist(), strict=True):
-            h = keep * h + (1 - keep) * math.tanh(a * w_xh + see * h * w_hh)
-        return h
-
-    given, found = x.tolist(), []
-    for t in range(len(given)):
-        up, down = ([a + s * (k == t) for k, a in enumerate(given)] for s in (1e-4, -1e-4))
-        found.append((last(up) - last(down)) / 2e-4)
+    found = []
+    for t in range(len(x)):
+        up, down = list(x), list(x)  # two copies of a list; of a tensor the elements are views
+        up[t] += 1e-4
+        down[t] -= 1e-4
+        ends = [last_of(inputs, z, r, w_xh, w_hh) for inputs in (up, down)]
+        found.append((ends[0] - ends[1]) / 2e-4)
     return found
 
 
+def last_of(inputs, z, r, w_xh, w_hh):
+    h = 0.0
+    for a, keep, see in zip(inputs, z, r, strict=True):
+        h = keep * h + (1 - keep) * math.tanh(a * w_xh + see * h * w_hh)
+    return h
+
+
+def sensitivity_by_moving(x, z, r, w_xh, w_hh):
+    """Each input is moved in its place, and moved back."""
+    found = []
+    for t in range(len(x)):
+        x[t] += 1e-6
+        up = last_of(x, z, r, w_xh, w_hh)
+        x[t] -= 2e-6
+        found.append((up - last_of(x, z, r, w_xh, w_hh)) / 2e-6)
+        x[t] += 1e-6
+    return found
+
+
+def sensitivity_by_numpy(x, z, r, w_xh, w_hh):
+    """A product of the factors of all later steps, on arrays that a list or a tensor may fill."""
+    x, z, r = np.array(x), np.array(z), np.array(r)
+    h, c = 0.0, np.zeros(len(x))
+    for t in range(len(x)):
+        c[t] = np.tanh(x[t] * w_xh + r[t] * h * w_hh)
+        h = z[t] * h + (1 - z[t]) * c[t]
+    slopes = (1 - z) * (1 - c**2)
+    factors = z + slopes * r * w_hh
+    return [slopes[t] * w_xh * factors[t + 1 :].prod() for t in range(len(x))]
+
+
+def sensitivity_in_float32(x, z, r, w_xh, w_hh):
+    x, h = torch.tensor(x, requires_grad=True), torch.zeros(())
+    for x_t, z_t, r_t in zip(x, z, r, strict=True):
+        h = z_t * h + (1 - z_t) * torch.tanh(x_t * w_xh + r_t * h * w_hh)
+    h.backward()
+    return x.grad
+
+
 def sensitivity_forward(x, z, r, w_xh, w_hh):
-    """In float32, and forward: the derivatives by all inputs are carried along."""
+    """In float32, and forward: the derivatives by all inputs are carried along (tensors only)."""
     h, by_x = torch.tensor(0.0), torch.zeros(len(x))
     for t in range(len(x)):
         c = torch.tanh(x[t].float() * w_xh + r[t].float() * h * w_hh)
@@ -166,14 +202,46 @@ def truncated_in_one_pass(doutputs, saved, params, k):
     return total
 
 
+ERRORS = dict.fromkeys(notebook_07.INSIDE, 0.4) | {"W_hq": 1e-17, "b_q": 0.0}
+
+
+def fifty_steps(*pairs):
+    """Weights, first states, and the derivative as a student would compute it."""
+    found = []
+    for w, h in pairs:
+        state, product = h, 1.0
+        for _ in range(50):
+            state = math.tanh(w * state)
+            product *= w * (1 - state**2)
+        found.append((w, h, product))
+    return found
+
+
+def in_float32(w, h):
+    state, product = torch.tensor(h), 1.0
+    for _ in range(50):
+        state = torch.tanh(w * state)
+        product = product * w * (1 - state * state)
+    return product.item()
+
+
 UNUSUAL = {
-    "07.1a": ["kept", {"Kept"}],
-    "07.1b": ["none", "None"],
+    "07.1a": ["kept", {"Kept"}, {"kept": 0.7, "update gate": 0.0, "candidate": 0, "reset gate": 0}],
+    "07.1b": ["none", "None", [], dict.fromkeys(notebook_07.TERMS, False)],
     "07.2": [reset_by_autograd, reset_by_numpy, reset_in_float32],
     "07.3a": [terms_by_autograd, terms_from_the_package, terms_by_jacobians],
-    "07.3b": ["W_xz W_hz b_z W_xr W_hr b_r W_xh W_hh b_h"],
-    "07.3c": ["kept, candidate, update gate, reset gate"],
-    "07.3d": [{"1 step: H too", "2 steps: parameters"}],
+    "07.3b": ["W_xz W_hz b_z W_xr W_hr b_r W_xh W_hh b_h", ERRORS, list(ERRORS.items())],
+    "07.3c": [
+        "kept, candidate, update gate, reset gate",
+        "1 kept > 3 candidate > 2 update gate > 4 reset gate",
+        {"kept": 0.53, "update gate": 0.17, "candidate": 0.41, "reset gate": torch.tensor(0.05)},
+        [("kept", 0.53), ("candidate", 0.41), ("update gate", 0.17), ("reset gate", 0.05)],
+        {"kept": 1, "update gate": 3, "candidate": 2, "reset gate": 4},  # places
+    ],
+    "07.3d": [
+        {"1 step: H too", "2 steps: parameters"},
+        {"1 step: parameters": False, "2 steps: parameters": True, "1 step: H too": True},
+    ],
     "07.4a": [rnn_by_autograd, RNNStepBackward()],
     "07.4b": [
         lambda weight, state: weight / math.cosh(math.atanh(state)) ** 2,
@@ -182,9 +250,22 @@ UNUSUAL = {
     ],
     "07.4c": [
         {"derivative": notebook_07.derivative(-2, 0.9), "w_hh": -2, "first state": 0.9},
+        {"w": 2, "h_0": -0.9, "dh": notebook_07.derivative(2, -0.9)},
         np.array([1.5, 0.5, 4.1e-20]),
+        *fifty_steps((2.0, 1.0), (2, -1.0), (2, 2.0), (5, 3), (-1.5, 0.999), (10, 0.5)),
+        *fifty_steps((1.5, 5.0), (2, 100), (1e200, 1e200), (1.3, 2), (1.2, 0.5)),
+        *((w, h, in_float32(w, h)) for w, h in ((1.5, 0.5), (1.5, 5.0), (2.0, 1.0), (3.0, 0.5))),
+        (3.0, 0.5, 0.0),  # 5e-75, for which float32 has no other number
+        torch.tensor([1.5, 1.0, fifty_steps((1.5, 1.0))[0][2]]),
     ],
-    "07.5a": [sensitivity_by_autograd, sensitivity_by_differences, sensitivity_forward],
+    "07.5a": [
+        sensitivity_by_autograd,
+        sensitivity_by_differences,
+        sensitivity_forward,
+        sensitivity_by_moving,
+        sensitivity_by_numpy,
+        sensitivity_in_float32,
+    ],
     "07.5b": [[0, 0, 1, 1], {name: float(k > 1) for k, name in enumerate(notebook_07.GATES_SET)}],
     "07.6": [truncated_by_the_package, truncated_by_autograd, truncated_in_one_pass],
 }
