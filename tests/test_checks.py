@@ -213,7 +213,7 @@ functions = [exercise for exercise in EXERCISES if isinstance(exercise.kind, Fun
 
 
 @pytest.mark.parametrize("exercise", functions, ids=lambda e: e.number)
-@few
+@settings(few, max_examples=4)
 @given(value=ANYTHING, noise=st.floats(0.1, 10), seed=st.integers(0, 99))
 def test_random_functions_are_never_right(exercise, value, noise, seed):
     def constant(*args):
@@ -238,7 +238,7 @@ def test_an_answer_to_one_exercise_does_not_pass_for_that_of_another():
                 mine, theirs = exercise.kind.cases()[0], other.kind.cases()[0]
                 if list(mine.arguments) != list(theirs.arguments):
                     continue
-            for mistake in exercise.mistakes:
+            for mistake in exercise.mistakes[:3]:
                 verdict = judged(other, answer_of(exercise, mistake.wrong))
                 reading = None if not verdict.passed else other.reading(other.right)
                 same = verdict.passed and other.kind.same(

@@ -253,7 +253,9 @@ class Names(Kind):
             belong = belong if extra else "All of yours belong"
             return f"{belong}; {lack if missing else 'none is missing'}."
         if len(reading) != len(right):
-            return f"There are {len(reading)} names, where {len(right)} are asked for."
+            twice = len(set(right)) == len(right)
+            rest = "and some stand there twice" if twice else f"where {len(right)} are asked for"
+            return f"There are {len(reading)} names, {rest}."
         place = next(k for k in range(len(right)) if reading[k] != right[k])
         return f"The first place that is not right is number {place + 1}."
 
