@@ -86,6 +86,12 @@ ANSWERS = [
         ("second = 0.2689, 0.6225, -0.3587, -0.1291", "a step from h = 0.5, the state before"),
         "second = 0.245, 0.637, -0.277, -0.071",
     ),
+    (
+        "05_nn_gru_comparison",
+        "05.1",
+        ("our_W_hz = lambda W: W[256:512]", "These are the right rows."),
+        "our_W_hz = lambda W: W[256:512].T",
+    ),
 ]
 
 

@@ -17,7 +17,16 @@ from hypothesis import strategies as st
 from gru_helpers import checks
 from gru_helpers.checks import calling, check, core, expects, kinds, progress
 from gru_helpers.checks.core import Exercise, Mistake, judged
-from gru_helpers.checks.kinds import Between, Built, Choice, Function, Names, Numbers, TensorOf
+from gru_helpers.checks.kinds import (
+    Between,
+    Built,
+    Choice,
+    Function,
+    Names,
+    Numbers,
+    Shapes,
+    TensorOf,
+)
 
 EXERCISES = core.all_exercises()
 BY_NUMBER = {exercise.number: exercise for exercise in EXERCISES}
@@ -316,6 +325,12 @@ def test_a_function_that_writes_into_its_argument_is_told():
     assert "writes into its argument H" in verdict.message
 
 
+def test_a_function_may_write_into_its_argument_where_that_is_allowed():
+    exercise = numbered(Function(cases, may_write=True), lambda x: x + 1)
+    assert judged(exercise, lambda x: x.add_(1)).passed
+    assert not judged(numbered(Function(cases), lambda x: x + 1), lambda x: x.add_(1)).passed
+
+
 def test_an_interrupt_by_the_user_goes_through():
     def interrupted(X, H, params):
         raise KeyboardInterrupt
@@ -379,7 +394,7 @@ def endless_numbers():
 def test_hostile_answers_get_a_verdict(exercise, monkeypatch):
     nested = []
     nested.append(nested)
-    for answer in (Hostile(), nested, [Hostile()], b"bytes", 10**400, float("inf"), {1: {2: 3}}):
+    for answer in (Hostile(), nested, [Hostile()], b"bytes", 10**400, float("inf"), {1: {2: 9e99}}):
         verdict = check(exercise.number, answer)
         assert verdict.passed is False
         assert verdict.message
@@ -447,19 +462,18 @@ def test_the_numbers_of_a_vector_are_told_by_their_names():
     assert "1 of 2 numbers differ, the first at two" in judged(exercise, lambda x: [1, 3]).message
     kind = TensorOf(names=("one", "two"))
     pair = kind.read([[1.0, 2.0, 3.0], [4.0, 5.0]])
-    assert "Two is off by at most 1 (1 of 2 numbers differ, the first at index (1,))" in kind.tell(
+    assert "two is off by at most 1 (1 of 2 numbers differ, the first at index (1,))" in kind.tell(
         kind.read([[1.0, 2.0, 3.0], [4.0, 6.0]]), pair
     )
 
 
-def test_a_function_that_is_wrong_on_the_second_case_alone_is_told_so():
+def test_a_function_that_fails_on_the_second_case_only_is_told_so():
     def two_cases():
-        tensors = torch.ones(2, dtype=torch.float64), torch.ones(3, dtype=torch.float64)
-        return [kinds.Case({"x": x}, f"{len(x)} numbers") for x in tensors]
+        return [kinds.Case({"x": torch.ones(size)}, f"{size} numbers") for size in (1, 3)]
 
-    exercise = numbered(Function(two_cases), lambda x: x)
-    message = judged(exercise, lambda x: x if len(x) == 2 else x + 1).message
-    assert "It is right on 2 numbers. On 3 numbers: it is off by at most 1" in message
+    exercise = numbered(Function(two_cases, results=("dX", "dY")), lambda x: (x, 2 * x))
+    message = judged(exercise, lambda x: (x, 2 * x.clamp(max=x.numel() % 3))).message
+    assert "It is right on 1 numbers. On 3 numbers: dY is off by at most 2" in message
 
 
 # --- numbers, names, choices --------------------------------------------------------------------
@@ -483,9 +497,15 @@ def test_wrong_numbers_are_told_without_the_answer(answer, words):
     assert "0.0711" not in message
 
 
+def test_a_tolerance_is_told_in_words():
+    assert kinds.tolerance(1.0, 0) == "to within 1"
+    assert kinds.tolerance(0.02, 0.005) == "to within 0.02 plus 0.5 %"
+    assert kinds.tolerance(0, 0) == "exactly"
+
+
 def test_wrong_names_are_counted():
     message = judged(BY_NUMBER["01.3c"], ["W_xz", "b_r"]).message
-    assert "Of your 2, 1 do not belong there; 5 are missing." in message
+    assert "1 of your 2 names does not belong; 5 are missing." in message
     assert "'W_x' is none of the names" in judged(BY_NUMBER["01.3c"], ["W_x"]).message
 
 
@@ -499,6 +519,28 @@ def test_names_in_order():
         "There are 4 names, and some stand there twice."
     )
     assert kind.tell(("r", "z"), ("r", "z") * 2) == "There are 2 names, where 4 are asked for."
+
+
+def test_shapes_may_come_as_tuples_or_as_the_things_themselves():
+    kind = Shapes(("a", "b"))
+    right = ((2, 3), (4,))
+    for answer in (
+        [(2, 3), (4,)],
+        ([2, 3], 4),
+        [torch.Size((2, 3)), np.zeros(4)],
+        {"b": torch.zeros(4), "a": (2, 3)},
+        {"first": (2, 3), "second": (4,)},
+    ):
+        assert kind.read(answer) == right
+    for answer in ([(2, 3)], [(2.0, 3), 4], ["(2, 3)", 4], 5):
+        with pytest.raises(core.NotThisKind):
+            kind.read(answer)
+    assert kind.tell(((3, 2), (4,)), right) == (
+        "The first shape that is not right is that of a: the sizes are the right ones, in another "
+        "order."
+    )
+    assert kind.tell(((2, 3), (4, 1)), right).endswith("of b: it has another number of axes.")
+    assert kind.tell(((2, 3), (5,)), right).endswith("is that of b.")
 
 
 def test_a_choice_may_be_a_truth_value():

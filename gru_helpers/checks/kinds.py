@@ -6,6 +6,7 @@ answers of the catalog are read in the same way, so that they are compared as eq
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,9 +43,22 @@ class Kind:
         raise NotImplementedError
 
 
+def plain_name(name: object) -> str:
+    """A name without case, article, underscores and hyphens."""
+    return re.sub(r"^the ", "", re.sub(r"[\s_-]+", " ", str(name)).strip().casefold())
+
+
+def in_order(answer: Mapping[Any, Any], names: tuple[str, ...]) -> list[Any]:
+    """The values of a dict by its names; ``NotThisKind`` if these are others."""
+    given = {plain_name(key): value for key, value in answer.items()}
+    if set(given) != {plain_name(name) for name in names}:
+        raise NotThisKind(f"It is a dict, whose names are not {', '.join(names)}.")
+    return [given[plain_name(name)] for name in names]
+
+
 def tolerance(absolute: float, relative: float) -> str:
     """A tolerance in words: "to within 0.003", "to within 0.02 plus 0.5 %"."""
-    parts = [f"{absolute:.6f}".rstrip("0")] if absolute else []
+    parts = [f"{absolute:.6f}".rstrip("0").rstrip(".")] if absolute else []
     parts += [f"{100 * relative:g} %"] if relative else []
     return "to within " + " plus ".join(parts) if parts else "exactly"
 
@@ -59,6 +73,7 @@ class Numbers(Kind):
     names: tuple[str, ...]
     absolute: float = 0.0
     relative: float = 0.0
+    labels: bool = False  # whether they only name something, such as the number of a unit
 
     @property
     def precision(self) -> str:
@@ -67,13 +82,14 @@ class Numbers(Kind):
 
     def read(self, answer: Any) -> Tensor:
         """The numbers as one vector."""
-        if isinstance(answer, Mapping) and set(answer) == set(self.names):
-            answer = [answer[name] for name in self.names]
+        if isinstance(answer, Mapping) and len(self.names) > 1:
+            answer = in_order(answer, self.names)
         found = read_numbers(answer)
         count = sum(part.numel() for part in found)
         if count != len(self.names):
             wanted = ", ".join(self.names)
-            raise NotThisKind(f"It holds {count:,} numbers, not {len(self.names)}: {wanted}.")
+            held = f"{count:,} number{'' if count == 1 else 's'}"
+            raise NotThisKind(f"It holds {held}, not {len(self.names)}: {wanted}.")
         return torch.cat([part.double().flatten() for part in found])
 
     def same(self, reading: Tensor, right: Tensor) -> bool:
@@ -84,6 +100,8 @@ class Numbers(Kind):
         """Which number is the first wrong one, and in which direction."""
         place = int((~close(reading, right, self.absolute, self.relative)).nonzero()[0])
         given, expected = reading[place].item(), right[place].item()
+        if self.labels:
+            return f"The first that differs is {self.names[place]}." if len(right) > 1 else ""
         who = f"The first that differs is {self.names[place]}: it" if len(right) > 1 else "It"
         if given != given:
             return f"{who} is nan, which is no number: a division 0/0, or the log of a negative?"
@@ -131,7 +149,20 @@ def plain_word(word: object) -> str:
     """A word of a choice, whatever its case, quotes and spaces; yes and no for truth values."""
     if isinstance(word, bool):
         return "yes" if word else "no"
-    return re.sub(r"[\s\"'`“”.]+", " ", str(word)).strip().casefold()
+    return re.sub(r"[\s\"'`“”._-]+", " ", str(word)).strip().casefold()
+
+
+SEPARATORS = r"(?:[,;\n]|->|>|\band\b)+\s*"  # between the names of a list
+NOTHING = {"none", "never", "nothing"}  # options that an empty list means too
+
+
+def meant(word: str, options: Mapping[str, str]) -> str | None:
+    """The option that is the word, or the only one that stands in it: "1 kept", "the kept road"."""
+    plain = plain_word(word)
+    if plain in options:
+        return options[plain]
+    inside = [key for key in options if re.search(rf"\b{re.escape(key)}\b", plain)]
+    return options[inside[0]] if len(inside) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -148,10 +179,11 @@ class Choice(Kind):
     def read(self, answer: Any) -> str:
         """The option meant."""
         words = {plain_word(option): option for option in self.options}
-        if not isinstance(answer, (str, bool)) or plain_word(answer) not in words:
+        option = meant(plain_word(answer), words) if isinstance(answer, (str, bool)) else None
+        if option is None:
             shown = repr(answer) if isinstance(answer, str) else called(answer)
             raise NotThisKind(f"It is {shown[:60]}, and none of the words to choose from.")
-        return words[plain_word(answer)]
+        return option
 
     def same(self, reading: str, right: str) -> bool:
         """Whether both are the same word."""
@@ -178,17 +210,25 @@ class Names(Kind):
     def read(self, answer: Any) -> tuple[str, ...]:
         """The options meant, in the order given or in that of the options."""
         words = {plain_word(option): option for option in self.options}
+        if isinstance(answer, Mapping) and all(type(v) is bool for v in answer.values()):
+            answer = [name for name, belongs in answer.items() if belongs]
         if isinstance(answer, str):
-            one, several = plain_word(answer) in words, re.search("[,;\n]", answer)
-            answer = [answer] if one else re.split("[,;\n]+", answer) if several else answer.split()
+            one, several = plain_word(answer) in words, re.search(SEPARATORS, answer)
+            answer = (
+                [answer] if one else re.split(SEPARATORS, answer) if several else answer.split()
+            )
         if not isinstance(answer, Iterable):
             raise NotThisKind(f"It is {called(answer)}, not a list of names.")
         given = [part for part in answer if str(part).strip()]
+        if not given and NOTHING & set(words):
+            given = [option for option in self.options if plain_word(option) in NOTHING]
+        found = []
         for part in given:
-            if not isinstance(part, str) or plain_word(part) not in words:
+            option = meant(part, words) if isinstance(part, str) else None
+            if option is None:
                 shown = repr(part) if isinstance(part, str) else called(part)
                 raise NotThisKind(f"{shown[:60]} is none of the names to choose from.")
-        found = [words[plain_word(part)] for part in given]
+            found.append(option)
         if self.ordered:
             return tuple(found)
         return tuple(option for option in self.options if option in found)
@@ -199,12 +239,19 @@ class Names(Kind):
 
     def tell(self, reading: tuple[str, ...], right: tuple[str, ...]) -> str:
         """How many belong there, or the first place that does not."""
-        extra = [name for name in reading if name not in right]
+        extra = sum(name not in right for name in reading)
         missing = len(set(right) - set(reading))
+        if not reading:
+            return "The list is empty."
+        if (extra or missing) and len(right) <= 2:
+            return "It is not these."
         if not self.ordered or extra or missing:
-            return (
-                f"Of your {len(reading)}, {len(extra)} do not belong there; {missing} are missing."
+            belong = (
+                f"{extra} of your {len(reading)} names {'do' if extra > 1 else 'does'} not belong"
             )
+            lack = f"{missing} {'are' if missing > 1 else 'is'} missing"
+            belong = belong if extra else "All of yours belong"
+            return f"{belong}; {lack if missing else 'none is missing'}."
         if len(reading) != len(right) and len(set(right)) < len(right):
             return f"There are {len(reading)} names, where {len(right)} are asked for."
         if len(reading) != len(right):
@@ -250,9 +297,12 @@ class TensorOf(Kind):
                 shapes = f"{tuple(one.shape)}, expected {tuple(other.shape)}"
                 return f"The shape of {which} is {shapes}."
             far = ~close(one, other, self.absolute, self.relative)
+            if far.any() and other.dtype is torch.bool and other.numel() == 1:
+                return f"It says {bool(one.any())}: work this case out by hand."
             if far.any():
+                start = which if which in self.names else which.capitalize()
                 names = self.names if len(right) == 1 else ()
-                return f"{which[:1].upper()}{which[1:]} {difference_of(one, other, far, names)}"
+                return f"{start} {difference_of(one, other, far, names)}"
         return "It differs."
 
     def listed(self, right: list[Tensor]) -> str:
@@ -280,6 +330,53 @@ def difference_of(one: Tensor, other: Tensor, far: Tensor, names: tuple[str, ...
 
 
 @dataclass(frozen=True)
+class Shapes(Kind):
+    """The shapes of several things, each as a tuple of sizes, or as the thing itself.
+
+    They may come in a list in the order of ``names``, or in a dict.
+    """
+
+    names: tuple[str, ...]
+
+    @property
+    def precision(self) -> str:
+        """The names, in their order."""
+        return "in this order: " + ", ".join(self.names)
+
+    def read(self, answer: Any) -> tuple[tuple[int, ...], ...]:
+        """The shapes as tuples."""
+        if isinstance(answer, Mapping):
+            known = set(answer) == set(self.names)
+            answer = [answer[name] for name in self.names] if known else list(answer.values())
+        if not isinstance(answer, (list, tuple)) or len(answer) != len(self.names):
+            raise NotThisKind(f"It is {called(answer)}, not a list of {len(self.names)} shapes.")
+        return tuple(map(self.shape_of, answer))
+
+    def shape_of(self, part: Any) -> tuple[int, ...]:
+        """One shape, from a tuple, a list, a number or a tensor."""
+        shape = getattr(part, "shape", part)
+        sizes = tuple(shape) if isinstance(shape, (list, tuple)) else (shape,)
+        if not all(type(size) is int for size in sizes):
+            raise NotThisKind(f"{called(part).capitalize()} in it is no shape, such as (2, 3).")
+        return sizes
+
+    def same(
+        self, reading: tuple[tuple[int, ...], ...], right: tuple[tuple[int, ...], ...]
+    ) -> bool:
+        """Whether all shapes agree."""
+        return reading == right
+
+    def tell(self, reading: Sequence[tuple[int, ...]], right: Sequence[tuple[int, ...]]) -> str:
+        """Which shape is the first wrong one, and in what."""
+        place = next(k for k in range(len(right)) if reading[k] != right[k])
+        given, expected = reading[place], right[place]
+        said = f"The first shape that is not right is that of {self.names[place]}"
+        if sorted(given) == sorted(expected):
+            return f"{said}: the sizes are the right ones, in another order."
+        return f"{said}{': it has another number of axes' if len(given) != len(expected) else ''}."
+
+
+@dataclass(frozen=True)
 class Case:
     """What a function is tried on: arguments by name, in their order, and words for them."""
 
@@ -304,7 +401,7 @@ def tensors_in(value: Any) -> list[Tensor]:
     if isinstance(value, Tensor):
         return [value]
     parts = list(value.values()) if isinstance(value, Mapping) else value
-    if isinstance(parts, (list, tuple)) and len(parts) <= MANY:
+    if isinstance(parts, (list, tuple, torch.nn.ParameterList)) and len(parts) <= MANY:
         return [tensor for part in parts for tensor in tensors_in(part)]
     return []
 
@@ -333,6 +430,7 @@ class Function(Kind):
     absolute: float = 1e-5
     relative: float = 1e-4
     results: tuple[str, ...] = ()  # their names, for what is said of them
+    may_write: bool = False  # whether it may change its arguments
     is_function = True
 
     @property
@@ -383,6 +481,9 @@ class Function(Kind):
             prints = "prints its result, but returns" if made.printed.strip() else "returns"
             outcome.trouble = f"{prints} None: it has to end with `return`"
             return outcome
+        if isinstance(made.value, Mapping) and len(made.value) == len(self.results) > 1:
+            with contextlib.suppress(NotThisKind):
+                made.value = in_order(made.value, self.results)
         try:
             outcome.numbers = read_numbers(made.value)
         except NotThisKind as error:
@@ -421,7 +522,7 @@ class Function(Kind):
                     and not plain.same([given], [expected])
                 ):
                     return one, "gradient"
-            if one.call.changed != other.call.changed:
+            if one.call.changed != other.call.changed and not self.may_write:
                 return one, "changed"
         return None if len(reading) == len(right) else (reading[-1], "trouble")
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 LARGEST = 2_000_000  # numbers in one answer; more are not read
+ROUNDING = 1e-9  # of the tolerance itself: 1 - 0.99 is a little more than 0.01
 MANY = 20_000  # things that are not plain numbers
 
 
@@ -121,5 +122,5 @@ def squeezed(tensor: Tensor) -> tuple[int, ...]:
 def close(given: Tensor, right: Tensor, absolute: float, relative: float) -> Tensor:
     """Where two tensors of one shape agree; nan agrees with nothing."""
     one, other = given.double(), right.double()
-    near = (one - other).abs() <= absolute + relative * other.abs()
+    near = (one - other).abs() <= absolute + relative * other.abs() + ROUNDING
     return near | ((one == other) & one.isinf())
