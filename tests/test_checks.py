@@ -457,6 +457,15 @@ def test_a_wrong_result_is_told_by_shape_and_then_by_place():
     assert "off by at most 0.25 (1 of 4 numbers differ, the first at index (1, 1))" in message
 
 
+def test_a_function_that_fails_on_the_second_case_only_is_told_so():
+    def two_cases():
+        return [kinds.Case({"x": torch.ones(size)}, f"{size} numbers") for size in (1, 3)]
+
+    exercise = numbered(Function(two_cases, results=("dX", "dY")), lambda x: (x, 2 * x))
+    message = judged(exercise, lambda x: (x, 2 * x.clamp(max=x.numel() % 3))).message
+    assert "It is right on 1 numbers. On 3 numbers: dY is off by at most 2" in message
+
+
 def test_the_numbers_of_a_vector_are_told_by_their_names():
     exercise = numbered(Function(cases, results=("one", "two")), lambda x: [1.0, float(x[1])])
     assert "1 of 2 numbers differ, the first at two" in judged(exercise, lambda x: [1, 3]).message
@@ -465,15 +474,6 @@ def test_the_numbers_of_a_vector_are_told_by_their_names():
     assert "two is off by at most 1 (1 of 2 numbers differ, the first at index (1,))" in kind.tell(
         kind.read([[1.0, 2.0, 3.0], [4.0, 6.0]]), pair
     )
-
-
-def test_a_function_that_fails_on_the_second_case_only_is_told_so():
-    def two_cases():
-        return [kinds.Case({"x": torch.ones(size)}, f"{size} numbers") for size in (1, 3)]
-
-    exercise = numbered(Function(two_cases, results=("dX", "dY")), lambda x: (x, 2 * x))
-    message = judged(exercise, lambda x: (x, 2 * x.clamp(max=x.numel() % 3))).message
-    assert "It is right on 1 numbers. On 3 numbers: dY is off by at most 2" in message
 
 
 # --- numbers, names, choices --------------------------------------------------------------------

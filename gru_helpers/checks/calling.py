@@ -213,8 +213,8 @@ def call(
             result.value = function(*arguments.values())
     except OutOfTime:
         result.trouble = (
-            f"was stopped after {LIMIT_SECONDS:g} seconds, the time for all cases together: does it "
-            "ever end? If it does, let it do the same in fewer steps"
+            f"was stopped after {LIMIT_SECONDS:g} seconds, the time for all cases together: does "
+            "it ever end? If it does, let it do the same in fewer steps"
         )
     except KeyboardInterrupt:
         raise

@@ -46,6 +46,28 @@ def step_with(**changes: Any) -> Any:
     return step
 
 
+def with_reset_state(X: Tensor, H: Tensor, params: list[Tensor]) -> tuple[Tensor, ...]:
+    """A step whose last line mixes the candidate with the reset state."""
+    Z, R, H_tilde, _ = gru_step(X, H, params)
+    return Z, R, H_tilde, Z * (R * H) + (1 - Z) * H_tilde
+
+
+def with_reset_gate_mixing(X: Tensor, H: Tensor, params: list[Tensor]) -> tuple[Tensor, ...]:
+    """A step whose last line mixes by the reset gate."""
+    Z, R, H_tilde, _ = gru_step(X, H, params)
+    return Z, R, H_tilde, R * H + (1 - R) * H_tilde
+
+
+def turned(results: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The results with the gates in each other's place."""
+    return results[1], results[0], *results[2:]
+
+
+def last_first(results: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The results with the last first."""
+    return results[-1], *results[:-1]
+
+
 def without_biases(params: list[Tensor]) -> list[Tensor]:
     """The parameters with every bias at 0."""
     return [p * 0 if place % 3 == 2 else p for place, p in enumerate(params)]
@@ -136,6 +158,41 @@ STEP = (
         step_with(new=lambda H, Z, H_tilde: Z * H + H_tilde),
         "The candidate enters in full. The two shares must add up to 1.",
     ),
+    Mistake(
+        "old_state_in_full",
+        step_with(new=lambda H, Z, H_tilde: H + (1 - Z) * H_tilde),
+        "The old state enters in full. The two shares must add up to 1.",
+    ),
+    Mistake(
+        "reset_state_mixed",
+        with_reset_state,
+        "The new state is mixed with R * H: was the name H used again for the reset state?",
+    ),
+    Mistake(
+        "reset_gate_mixes",
+        with_reset_gate_mixing,
+        "The reset gate mixes old state and candidate. Which gate does that?",
+    ),
+    Mistake(
+        "reset_reversed",
+        step_with(candidate=lambda X, H, Z, R, W, U, b: X @ W + ((1 - R) * H) @ U + b),
+        "The candidate sees 1 - R of the old state. Here r = 1 lets all of the past through.",
+    ),
+    Mistake(
+        "another_order",
+        lambda X, H, params: turned(gru_step(X, H, params)),
+        "The right tensors, R first. Look at the order that is asked for.",
+    ),
+    Mistake(
+        "new_state_first",
+        lambda X, H, params: last_first(gru_step(X, H, params)),
+        "The right tensors, the new state first. Look at the order that is asked for.",
+    ),
+    Mistake(
+        "new_state_only",
+        lambda X, H, params: gru_step(X, H, params)[-1],
+        "The new state is right, but it came alone: the gates and the candidate are asked for too.",
+    ),
 )
 
 # --- 2: a second step by hand -------------------------------------------------------------------
@@ -153,6 +210,34 @@ def second_step(
     h = second_step(1.0, 0.5)[-1] if h is None else h
     z, r = sigmoid(1.0 * x - 2.0 * h), sigmoid(0.5 * x + 1.0 * h)
     h_tilde = math.tanh(1.0 * x + 2.0 * ((r if reset else 1.0) * h) + b_h)
+    return z, r, h_tilde, z * h + (1 - z) * h_tilde
+
+
+def second_of_old_mixture() -> tuple[float, float, float, float]:
+    """The second step, whose mixture takes the state before the first."""
+    z, r, h_tilde, _ = second_step()
+    return z, r, h_tilde, z * 0.5 + (1 - z) * h_tilde
+
+
+def second_exchanged() -> tuple[float, float, float, float]:
+    """The second step with its last two numbers in each other's place."""
+    z, r, h_tilde, h_new = second_step()
+    return z, r, h_new, h_tilde
+
+
+def second_with_old_gate() -> tuple[float, float, float, float]:
+    """The second step, whose candidate takes the reset gate of the first."""
+    h, old_r = second_step(1.0, 0.5)[-1], second_step(1.0, 0.5)[1]
+    z, r, _, _ = second_step()
+    h_tilde = math.tanh(2.0 * (old_r * h) - 1.0)
+    return z, r, h_tilde, z * h + (1 - z) * h_tilde
+
+
+def second_with_signs_lost() -> tuple[float, float, float, float]:
+    """The second step, whose gates are 1 / (1 + e^a)."""
+    h = second_step(1.0, 0.5)[-1]
+    z, r = 1 - sigmoid(-2.0 * h), 1 - sigmoid(h)
+    h_tilde = math.tanh(2.0 * (r * h) - 1.0)
     return z, r, h_tilde, z * h + (1 - z) * h_tilde
 
 
@@ -180,6 +265,11 @@ def gate_cases() -> list[Case]:
     return [Case({"R_1": a, "R_2": b}, f"R_1 = {a}, R_2 = {b}") for a, b in pairs]
 
 
+def compared_exactly(R_1: float, R_2: float) -> bool:
+    """Whether the two forms agree to the last bit, in an example."""
+    return R_1 == R_2 and R_1 in (0.0, 0.5, 1.0)
+
+
 # --- 8: a unit that remembers, and one that does not --------------------------------------------
 
 
@@ -190,12 +280,14 @@ def latch_params(answer: Any) -> list[Tensor]:
     if len(params) != 9:
         raise NotThisKind(f"It holds {len(params)} tensors, expected nine, {NAMES[0]} to b_h.")
     for name, param, shape in zip(NAMES, params, shapes, strict=True):
-        if param.numel() != math.prod(shape) or (shape == (2, 2) and param.dim() != 2):
-            raise NotThisKind(f"{name} has the shape {tuple(param.shape)}, expected {shape}.")
+        given = tuple(param.shape)
+        if given != shape and not (len(shape) == 1 and given == (1, *shape)):
+            what = "rows are inputs, columns are units" if len(shape) == 2 else "one for each unit"
+            raise NotThisKind(f"{name} has the shape {given}, expected {shape}: {what}.")
     return [p.double().reshape(shape) for p, shape in zip(params, shapes, strict=True)]
 
 
-QUIET, AFTER = 20, 100
+QUIET, AFTER = 100, 100
 
 
 def latch_states(params: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -215,7 +307,8 @@ def latch_fault(params: list[Tensor]) -> str:
     bits, states = latch_states(params)
     first, second = states[..., 0], states[..., 1]
     if not (first[:QUIET].abs() < 0.1).all():
-        return "Unit 1 does not stay within 0.1 of 0 before the first 1."
+        worst = first[:QUIET].flatten()[first[:QUIET].abs().argmax()]
+        return f"Unit 1 is {worst:.2f} before the first 1, not within 0.1 of 0."
     if not (first[QUIET] > 0.9).all():
         return f"Unit 1 is {first[QUIET].min():.2f} just after the first 1, not above 0.9."
     if not (first[QUIET:] > 0.9).all():
@@ -223,7 +316,8 @@ def latch_fault(params: list[Tensor]) -> str:
     if not (second[bits == 1] > 0.9).all():
         return f"Unit 2 is {second[bits == 1].min():.2f} on a 1, not above 0.9."
     if not (second[bits == 0].abs() < 0.1).all():
-        return f"Unit 2 is {second[bits == 0].abs().max():.2f} on a 0, not within 0.1 of 0."
+        worst = second[bits == 0][second[bits == 0].abs().argmax()]
+        return f"Unit 2 is {worst:.2f} on a 0, not within 0.1 of 0."
     return ""
 
 
@@ -258,6 +352,28 @@ def leaks(params: list[Tensor]) -> bool:
     """Whether unit 1 takes the first 1 and loses it again."""
     first = latch_states(params)[1][..., 0]
     return bool((first[QUIET] > 0.9).all() and (first[QUIET:] <= 0.9).any())
+
+
+def gone_at_once(params: list[Tensor]) -> bool:
+    """Whether unit 1 takes the first 1 and has dropped it at the next step."""
+    first = latch_states(params)[1][..., 0]
+    return bool((first[QUIET] > 0.9).all() and first[QUIET + 1, 0].abs() < 0.1)
+
+
+def candidate_too_small(params: list[Tensor]) -> bool:
+    """Whether a larger candidate alone would do."""
+    larger = [10 * p if place >= 6 else p for place, p in enumerate(params)]
+    return not works(params) and works(larger)
+
+
+def goes_negative(params: list[Tensor]) -> bool:
+    """Whether a state is near -1."""
+    return bool((latch_states(params)[1] < -0.9).any())
+
+
+def feeds_itself(params: list[Tensor]) -> bool:
+    """Whether without W_hh the parameters would do the job."""
+    return works([0 * p if place == 7 else p for place, p in enumerate(params)])
 
 
 def second_keeps(params: list[Tensor]) -> bool:
@@ -351,6 +467,39 @@ EXERCISES = (
                 lambda: second_step(reset=False),
                 "The candidate sees the whole old state: the reset gate is missing in it.",
             ),
+            Mistake(
+                "old_state_in_the_mixture",
+                second_of_old_mixture,
+                "z, r and the candidate are right. Which old state is mixed with the candidate?",
+            ),
+            Mistake(
+                "from_the_candidate",
+                lambda: second_step(0.0, second_step(1.0, 0.5)[2]),
+                "This step begins with the candidate of the first. The next step begins with the "
+                "new state.",
+            ),
+            Mistake(
+                "from_zero",
+                lambda: second_step(0.0, 0.0),
+                "This step begins with a state of 0. The second begins where the first has ended.",
+            ),
+            Mistake(
+                "old_reset_gate",
+                second_with_old_gate,
+                "The candidate takes the reset gate of the first step. The gates are computed anew "
+                "at every step.",
+            ),
+            Mistake(
+                "sign_of_the_exponent",
+                second_with_signs_lost,
+                "Both gates are 1 minus what they should be. Look at the sign in the exponent of "
+                "the sigmoid.",
+            ),
+            Mistake(
+                "last_two_exchanged",
+                second_exchanged,
+                "The four numbers are right, and the last two are in each other's place.",
+            ),
         ),
     ),
     Exercise(
@@ -434,8 +583,15 @@ EXERCISES = (
             Mistake(
                 "reset_alone",
                 ("W_xr", "W_hr", "b_r"),
-                "That is the other way round: these are the ones that do learn.",
+                "At the reset gate: does anything still read what it scales?",
             ),
+            Mistake(
+                "slope_alone",
+                ("W_xz", "W_hz", "b_z"),
+                "The slope of the update gate is 0, that is right. And by what is the candidate "
+                "multiplied?",
+            ),
+            Mistake("none", (), "Set b_z to 50, go backward, and look at the gradients."),
         ),
     ),
     Exercise(
@@ -482,6 +638,31 @@ EXERCISES = (
                 see="How long does a gate remember?",
             ),
             Mistake(
+                "gate_in_place_of_half_life",
+                lambda: (2.0, sigmoid(2.0)),
+                "The bias is right. The second number is the gate that it gives, and not yet a "
+                "number of steps.",
+                see="How long does a gate remember?",
+            ),
+            Mistake(
+                "exchanged",
+                lambda: (half_life(sigmoid(2.0)), 2.0),
+                "Both numbers are right, and in each other's place.",
+            ),
+            Mistake(
+                "negative_half_life",
+                lambda: (2.0, -half_life(sigmoid(2.0))),
+                "The bias is right. A half-life is no negative number: which two logarithms are "
+                "divided?",
+                see="How long does a gate remember?",
+            ),
+            Mistake(
+                "half_life_of_another_bias",
+                lambda: (2.0, 1.0),
+                "The bias is right. That is the half-life at z = 0.5, of a bias of 0.",
+                see="How long does a gate remember?",
+            ),
+            Mistake(
                 "gate_in_place_of_bias",
                 lambda: (sigmoid(2.0), half_life(sigmoid(2.0))),
                 "The first number is the gate that the bias gives. What is asked for is the bias.",
@@ -490,9 +671,9 @@ EXERCISES = (
     ),
     Exercise(
         "01.5",
-        "a function of R_1 and R_2, the gates of two units, that returns True where the two forms "
-        "agree for every H and W_hh, and False elsewhere",
-        Function(gate_cases),
+        "a function of two numbers, R_1 and R_2, the gates of two units, that returns True where "
+        "the two forms agree for every H and W_hh, and False elsewhere",
+        Function(gate_cases, absolute=0.0, relative=0.0),
         lambda R_1, R_2: R_1 == R_2,
         "Equal gates are a common factor, whatever their value, and leave the sum as it is.",
         EQUATIONS,
@@ -529,6 +710,12 @@ EXERCISES = (
                 "sum?",
             ),
             Mistake("reversed", lambda R_1, R_2: R_1 != R_2, "It is the other way round."),
+            Mistake(
+                "rounding",
+                compared_exactly,
+                "For equal gates that are no power of a half your function finds a difference: it "
+                "is rounding. Compare with `torch.allclose`.",
+            ),
         ),
     ),
     Exercise(
@@ -543,7 +730,24 @@ EXERCISES = (
             Mistake(
                 "z_reversed",
                 (1.0, 0.0, 0.0),
-                "Both values of z are the wrong way round: here z = 1 keeps the old state.",
+                "Which convention is this: does z = 1 keep the old state here, or write?",
+                see="Two ways to write the update gate",
+            ),
+            Mistake(
+                "nothing_written_and_seen",
+                (1.0, 1.0, 1.0),
+                "With z = 1 at t' this input is never written.",
+            ),
+            Mistake(
+                "seen_and_written_over",
+                (0.0, 1.0, 0.0),
+                "With r = 1 the past gets into the candidate at t', and every later step replaces "
+                "the state again.",
+            ),
+            Mistake(
+                "biases",
+                (-50.0, -50.0, 50.0),
+                "These are biases. What gates do they give?",
             ),
             Mistake(
                 "old_state_seen",
@@ -573,10 +777,12 @@ EXERCISES = (
         Built(
             latch_params,
             latch_fault,
-            f"states within 0.1 of 0 or above 0.9, for {AFTER} steps after the first 1",
+            f"states within 0.1 of 0 or above 0.9, for {QUIET} steps before the first 1 and "
+            f"{AFTER} after it",
         ),
         latch,
-        "A gate that falls on a 1 and is shut otherwise is a memory; one always open is none.",
+        "A gate near 1 keeps a value, and a candidate that feeds on its own state renews it; a "
+        "unit with neither knows the present alone.",
         "What the gates do at 0 and at 1",
         (
             Mistake(
@@ -592,7 +798,8 @@ EXERCISES = (
                 "The signs are right, but the weights are too small: the gates stay somewhere "
                 "between 0 and 1. What is sigmoid(1)? And sigmoid(10)?",
                 when=lambda params: (
-                    not (works(params) or leaks(params)) and works([10 * p for p in params])
+                    not (works(params) or leaks(params) or candidate_too_small(params))
+                    and works([10 * p for p in params])
                 ),
             ),
             Mistake(
@@ -601,14 +808,51 @@ EXERCISES = (
                 "Unit 1 takes the first 1 and then loses it, a little at every step. How near 1 "
                 "must z be for a hundred steps?",
                 see="How long does a gate remember?",
-                when=lambda params: leaks(params) and not works(swapped(params)),
+                when=lambda params: (
+                    leaks(params) and not works(swapped(params)) and not gone_at_once(params)
+                ),
+            ),
+            Mistake(
+                "gone_at_once",
+                lambda: latch(first=(0.0, -20.0)),
+                "Unit 1 takes the first 1 and drops it at the next 0, where everything is "
+                "replaced: what is to keep the 1?",
+                when=lambda params: gone_at_once(params) and not works(swapped(params)),
+            ),
+            Mistake(
+                "candidate_too_small",
+                lambda: [p / 5 if k == 6 else p for k, p in enumerate(latch())],
+                "The gates are right, but the candidate is too small. What is tanh(1)?",
+                when=candidate_too_small,
+            ),
+            Mistake(
+                "order_of_the_gates",
+                lambda: gates_exchanged(latch()),
+                "The two gates have each other's tensors: the nine come in the order z, r, h.",
+                when=lambda params: works(gates_exchanged(params)) and not works(params),
+            ),
+            Mistake(
+                "candidate_of_minus_one",
+                lambda: [
+                    p - 10 if k == 8 else 3 * p if k == 6 else p for k, p in enumerate(latch())
+                ],
+                "A unit goes to -1 where it should be at 0: tanh of a large negative number is not "
+                "0. What must the sum be for a candidate of 0?",
+                when=goes_negative,
             ),
             Mistake(
                 "second_unit_keeps",
                 lambda: latch(second=(-20.0, 10.0)),
                 "Unit 1 is right. Unit 2 still remembers a 1 after it has gone: its update gate "
                 "has to stay near 0 always.",
-                when=second_keeps,
+                when=lambda params: second_keeps(params) and not feeds_itself(params),
+            ),
+            Mistake(
+                "second_unit_feeds_on_a_state",
+                lambda: [p + 20 * torch.eye(2) if k == 7 else p for k, p in enumerate(latch())],
+                "Unit 1 is right. Unit 2 remembers through its candidate: what does it read "
+                "through W_hh?",
+                when=lambda params: second_keeps(params) and feeds_itself(params),
             ),
             Mistake(
                 "units_swapped",

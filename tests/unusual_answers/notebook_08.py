@@ -37,6 +37,11 @@ def left_in_numpy(Z, step):
     return np.prod(factors[1:], axis=0)
 
 
+def left_in_place(Z, step):
+    Z[step] = 0.5
+    return torch.cumprod(Z[1:], dim=0)[-1]
+
+
 def keepers_by_power(Z, line):
     """Sorted by z, the highest first."""
     Z = Z[1:].reshape(-1, Z.shape[2])
@@ -75,13 +80,14 @@ UNUSUAL = {
     ],
     "08.1b": [2.3, math.log(10), torch.tensor([2.31])],
     "08.2": [1e21, 2**70, np.float32(1.1e21), 0.5 ** (-70)],
-    "08.3a": [left_by_a_loop, left_by_division, left_in_numpy],
+    "08.3a": [left_by_a_loop, left_by_division, left_in_numpy, left_in_place],
     "08.3b": [{"correlation": 0.81, "error": 0.16}, (0.1683, 0.7939), [0.157, np.float64(0.8)]],
     "08.4a": ["The reset gate.", "'the reset gate'"],
     "08.4b": [
         lambda h: torch.tensor([h, h + h]),
         lambda h: [list(range(3 * h))[h], list(range(3 * h))[h] + h],
         lambda h: {"start": h, "stop": 2 * h},
+        lambda h: slice(h, 2 * h),
     ],
     "08.5": [38, 38.2, 0.7 * math.exp(4), np.log(2) * 55],
     "08.6": [

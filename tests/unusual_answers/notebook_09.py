@@ -31,6 +31,11 @@ def cut_in_place(X, months, mean):
     return X
 
 
+def cut_in_its_argument(X, months, mean):
+    X[:, : X.shape[1] - months] = mean
+    return X
+
+
 def cut_in_numpy(X, months, mean):
     old = np.full((X.shape[0], X.shape[1] - months), mean)
     return np.concatenate([old, X.numpy()[:, X.shape[1] - months :]], axis=1)
@@ -123,6 +128,7 @@ UNUSUAL = {
     ],
     "09.3": [
         cut_in_place,
+        cut_in_its_argument,
         cut_in_numpy,
         lambda X, months, mean: torch.stack(
             [torch.cat([torch.full((len(x) - months,), mean), x[len(x) - months :]]) for x in X]
