@@ -252,6 +252,8 @@ class Names(Kind):
             lack = f"{missing} {'are' if missing > 1 else 'is'} missing"
             belong = belong if extra else "All of yours belong"
             return f"{belong}; {lack if missing else 'none is missing'}."
+        if len(reading) != len(right) and len(set(right)) < len(right):
+            return f"There are {len(reading)} names, where {len(right)} are asked for."
         if len(reading) != len(right):
             twice = len(set(right)) == len(right)
             rest = "and some stand there twice" if twice else f"where {len(right)} are asked for"

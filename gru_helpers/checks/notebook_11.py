@@ -19,6 +19,7 @@ TIME, HONEST, PROCESSES = "Where the time goes", "The honest race", "More than o
 
 TAUGHT, TORCH, FAST, AFTER = "taught loop", "nn.GRU", "fast GRU", "fast, after"
 BOUND = "lower bound"
+ENDS = ("largest", "smallest")
 PAIRS = ((TAUGHT, FAST), (TORCH, FAST), (TORCH, AFTER), (FAST, BOUND))
 
 
@@ -326,7 +327,12 @@ EXERCISES = (
         "11.1b",
         "two sizes, each as steps, rows, units: that with the largest factor, and that with the "
         "smallest",
-        Numbers(("steps", "rows", "units", "steps there", "rows there", "units there")),
+        Numbers(
+            tuple(
+                f"{what} of the {which}" for which in ENDS for what in ("steps", "rows", "units")
+            ),
+            labels=True,
+        ),
         ((35, 32, 64), (35, 32, 1024)),
         "Small sizes leave time to be saved in calls and element-wise work; where the matrices "
         "are large, the products are nearly all.",
