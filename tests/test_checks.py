@@ -560,6 +560,13 @@ def test_a_number_of_an_experiment_may_lie_in_an_interval():
     assert "too large" in judged(exercise, 3.2).message
 
 
+def test_a_mistake_that_cannot_be_asked_of_a_reading_is_not_made():
+    exercise = numbered(
+        Function(cases), lambda x: x, Mistake("one", 0, "One.", when=lambda r: r[0].numbers[1] > 0)
+    )
+    assert "expected (2,)" in judged(exercise, lambda x: x[0]).message
+
+
 def test_something_built_is_tried():
     exercise = numbered(
         Built(lambda answer: float(kinds.number().read(answer)), lambda x: "" if x > 2 else "Low."),

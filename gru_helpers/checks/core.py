@@ -147,6 +147,16 @@ def looked_up(section: str, exercise: Exercise) -> str:
     return f"Look again at “{title if colon and notebook in NOTEBOOKS else section}”."
 
 
+def is_mistake(exercise: Exercise, mistake: Mistake, reading: Any) -> bool:
+    """Whether a reading is that of a mistake; one that its ``when`` cannot be asked of is not."""
+    if mistake.when is None:
+        return exercise.kind.same(reading, exercise.reading(mistake.wrong))
+    try:
+        return bool(mistake.when(reading))
+    except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError):
+        return False
+
+
 def judged(exercise: Exercise, answer: Any) -> Verdict:
     """The verdict on an answer; nothing of it is printed or noted here."""
     number, kind = exercise.number, exercise.kind
@@ -165,11 +175,7 @@ def judged(exercise: Exercise, answer: Any) -> Verdict:
     if kind.same(reading, right):
         return verdict(True, f"right. {exercise.shows}")
     for mistake in exercise.mistakes:
-        if mistake.when is not None:
-            known = mistake.when(reading)
-        else:
-            known = kind.same(reading, exercise.reading(mistake.wrong))
-        if known:
+        if is_mistake(exercise, mistake, reading):
             hint = f"{mistake.hint} {looked_up(mistake.see or exercise.see, exercise)}"
             return verdict(False, f"not right, and a known mistake. {hint}", mistake.name)
     said = f"{kind.tell(reading, right)} {looked_up(exercise.see, exercise)}"
