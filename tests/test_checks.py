@@ -447,6 +447,30 @@ def test_a_function_that_wants_float32_is_tried_in_float32():
     assert judged(exercise, lambda x: x @ torch.ones(2)).passed
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: (v * v for v in x),
+        lambda x: map(torch.square, x),
+        lambda x: iter([x[0] ** 2, x[1] ** 2]),
+        lambda x: {"a": x[0] ** 2, "b": x[1] ** 2}.values(),
+    ],
+)
+def test_a_result_may_come_one_by_one(function):
+    """With its place in the graph and its gradients, which are read one after the other."""
+    kind = Function(cases, graph=True, gradient=("x",))
+    assert judged(numbered(kind, lambda x: [x[0] ** 2, x[1] ** 2]), function).passed
+
+
+def test_a_generator_that_fails_or_never_ends_is_told(monkeypatch):
+    monkeypatch.setattr(calling, "MOST", 1000)
+    exercise = numbered(Function(cases), lambda x: [x[0], x[1]])
+    failing = judged(exercise, lambda x: (v / 0 for v in (1, 2)))
+    assert "raises ZeroDivisionError" in failing.message
+    endless = judged(exercise, lambda x: endless_numbers())
+    assert "the shape of it is (1000,), expected (2,)" in endless.message
+
+
 def test_a_wrong_result_is_told_by_shape_and_then_by_place():
     exercise = numbered(Function(cases), lambda x: torch.outer(x, x))
     message = judged(exercise, lambda x: x).message

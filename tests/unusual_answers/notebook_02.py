@@ -62,6 +62,26 @@ def without_grad(params, dtype):
     return tuple(p.requires_grad_() for p in copies)
 
 
+def one_by_one(params, dtype):
+    """A generator."""
+    for p in params:
+        yield p.detach().to(dtype).requires_grad_()
+
+
+def eleven_by_name(params, dtype):
+    """The eleven are unpacked, and there have to be eleven."""
+    W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, W_hq, b_q = params
+    named = (W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, W_hq, b_q)
+    return [p.detach().clone().to(dtype).requires_grad_() for p in named]
+
+
+def by_a_module(params, dtype):
+    module = nn.Module()
+    for number, p in enumerate(params):
+        module.register_parameter(f"p{number}", nn.Parameter(p.detach()))
+    return module.to(dtype).parameters()
+
+
 def drawn_by_the_rule(n, seed, how):
     torch.manual_seed(seed)
     state = np.random.default_rng(seed)
@@ -89,6 +109,12 @@ UNUSUAL = {
         changed_in_place,
         by_numpy,
         without_grad,
+        one_by_one,
+        eleven_by_name,
+        by_a_module,
+        lambda params, dtype: map(nn.Parameter, [p.detach().to(dtype) for p in params]),
+        lambda params, dtype: (p.detach().to(dtype).requires_grad_() for p in params),
+        lambda params, dtype: dict(enumerate(one_by_one(params, dtype))).values(),
         lambda params, dtype: [nn.Parameter(p.detach().to(dtype)) for p in params],
         lambda params, dtype: nn.ParameterList(p.detach().to(dtype) for p in params),
         lambda ps, t: [p.data.clone().type(t).requires_grad_() for p in ps],
@@ -96,8 +122,11 @@ UNUSUAL = {
     "02.4a": [0.13, 0.14, 0.145, torch.tensor(0.1367), np.float32(0.1336)],
     "02.4b": [0, 0.0, torch.tensor(0.0134), 0.02],
     "02.5a": [
-        *(drawn_by_the_rule(256, seed, "torch") for seed in range(20)),
-        *(drawn_by_the_rule(n, n, "numpy") for n in (50, 64, 256, 1024)),
+        *(drawn_by_the_rule(256, seed, "torch") for seed in range(300)),
+        *(drawn_by_the_rule(n, n, "numpy") for n in (200, 256, 1024)),
+        drawn_by_the_rule(256, 1, "torch")[None],
+        drawn_by_the_rule(256, 1, "torch")[:, None],
+        list(drawn_by_the_rule(256, 1, "torch")),
         *(drawn_by_the_rule(256, 3, how) for how in ("list", "parameter", "whole", "spread")),
     ],
     "02.5b": [
