@@ -442,6 +442,14 @@ def test_a_gradient_that_does_not_arrive_or_is_wrong_is_seen():
     assert "the gradient with respect to x is not right" in half.message
 
 
+def test_gradients_may_be_those_of_the_first_result_alone():
+    kind = Function(cases, gradient=("x",), gradient_of_first=True)
+    exercise = numbered(kind, lambda x: (x**2, x + 1))
+    assert judged(exercise, lambda x: [x**2, x.detach() + 1]).passed
+    cut = judged(exercise, lambda x: (x.detach() ** 2, x + 1))
+    assert "the gradient with respect to x is missing" in cut.message
+
+
 def test_a_function_that_wants_float32_is_tried_in_float32():
     exercise = numbered(Function(cases), lambda x: x @ torch.ones(2, dtype=x.dtype))
     assert judged(exercise, lambda x: x @ torch.ones(2)).passed

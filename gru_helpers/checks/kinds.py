@@ -429,6 +429,7 @@ class Function(Kind):
     cases: Callable[[], Sequence[Case]]
     graph: bool = False
     gradient: tuple[str, ...] = ()
+    gradient_of_first: bool = False  # whether only the first result's gradients count
     absolute: float = 1e-5
     relative: float = 1e-4
     results: tuple[str, ...] = ()  # their names, for what is said of them
@@ -493,7 +494,8 @@ class Function(Kind):
             outcome.trouble = f"returns {called(made.value)}. {words.rstrip('.')}"
             return outcome
         outcome.graph = [(part.requires_grad, part.is_leaf) for part in tensors_in(made.value)]
-        outcome.gradients = gradients_of(made.value, leaves)
+        whole = tensors_in(made.value)[:1] if self.gradient_of_first else made.value
+        outcome.gradients = gradients_of(whole, leaves)
         return outcome
 
     def same(self, reading: list[Outcome], right: list[Outcome]) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from ..equations import PARAM_NAMES, gru_switched
 from .core import Exercise, Mistake
-from .kinds import Between, Built, Case, Function, Names, Numbers
+from .kinds import Between, Built, Case, Function, Names, Numbers, Outcome, in_order
 from .samples import drawn, nine
 from .values import NotThisKind, read_numbers
 
@@ -99,6 +101,20 @@ BLOCK = 28 * 256 + 256 * 256 + 2 * 256
 OUTPUT = 256 * 28 + 28
 
 
+class LayerCounts(Numbers):
+    """The two numbers; in a dict the names may be ``"rnn"`` or ``"nn.RNN(28, 256)"`` as well."""
+
+    def read(self, answer: Any) -> Tensor:
+        """The numbers as one vector, that of the LSTM first."""
+        if isinstance(answer, Mapping) and len(answer) == 2:
+            lstm = ["lstm" in str(key).casefold() for key in answer]
+            rnn = ["rnn" in str(key).casefold() for key in answer]
+            if sum(lstm) == 1 and any(r for r, other in zip(rnn, lstm, strict=True) if not other):
+                first, second = answer.values()
+                answer = [first, second] if lstm[0] else [second, first]
+        return super().read(answer)
+
+
 def near_counts(lstm: float, rnn: float) -> Callable[[Tensor], bool]:
     """Whether both numbers are these, rounded in any way."""
     return lambda found: bool(((found - torch.tensor([lstm, rnn])).abs() < 1).all())
@@ -115,15 +131,18 @@ def one_hot_inputs(num_steps: int, batch_size: int, num_inputs: int, seed: int) 
 
 
 def lab_cases() -> list[Case]:
-    """One step, several steps, and several steps from a state that is not zero."""
+    """One step, several, and several from a state that is not zero.
+
+    The sign of the largest difference is not the same in the last two.
+    """
     cases = []
-    for words, steps, begin in (
-        ("one step from a state of zeros", 1, 0.0),
-        ("four steps from a state of zeros", 4, 0.0),
-        ("four steps from another state", 4, 1.0),
+    for words, steps, begin, seed in (
+        ("one step from a state of zeros", 1, 0.0, 32),
+        ("four steps from a state of zeros", 4, 0.0, 32),
+        ("four steps from another state", 4, 1.0, 45),
     ):
         params = [*nine(5, 4, seed=20), drawn(4, 5, seed=30), drawn(5, seed=31)]
-        H = begin * drawn(2, 4, seed=32)
+        H = begin * drawn(2, 4, seed=seed)
         arguments = {"inputs": one_hot_inputs(steps, 2, 5, seed=40), "H": H, "params": params}
         cases.append(Case(arguments, words))
     return cases
@@ -271,6 +290,12 @@ FORMS = (
         "size first.",
     ),
     Mistake(
+        "sign_kept_the_other_way_round",
+        apart(lambda difference: (-difference).max()),
+        "The largest difference with its sign: one that is far below 0 is overlooked. Take the "
+        "size first.",
+    ),
+    Mistake(
         "norm",
         apart(lambda difference: difference.norm()),
         "This is the length of all differences together. The lab looks at the largest one.",
@@ -342,7 +367,10 @@ Savings = tuple[Tensor, Tensor]
 
 def two_lists(answer: Any) -> Savings:
     """by_start and by_form, as long as each other."""
-    found = read_numbers(list(answer.values()) if isinstance(answer, dict) else answer)
+    if isinstance(answer, Mapping):
+        with contextlib.suppress(NotThisKind):
+            answer = in_order(answer, ("by_start", "by_form"))
+    found = read_numbers(list(answer.values()) if isinstance(answer, Mapping) else answer)
     if len(found) == 1 and found[0].dim() == 2 and len(found[0]) == 2:
         found = list(found[0])
     if len(found) != 2 or found[0].numel() != found[1].numel() or found[0].numel() % 2:
@@ -383,16 +411,42 @@ def savings_fault(found: Savings) -> str:
             "In by_form a number is as large as one in by_start: are the weights of the two "
             "functions equal at the beginning, and the minibatches too?"
         )
+    if by_start.mean() < 2 * by_form.abs().mean():
+        return (
+            "The numbers of by_form are not much smaller than those of by_start. Both lists hold "
+            "differences of epochs, by_form those between two functions from the same weights."
+        )
+    if by_form.min() >= 8:
+        return "Every number of by_form is large: are they differences between the two functions?"
     return ""
+
+
+def raw_epochs(found: Savings) -> bool:
+    """Whether these are the epochs themselves: all large, in both lists."""
+    enough = len(found[0]) >= 4 and bool((torch.cat(found) >= 15).all())
+    return enough and bool(savings_fault(found)) and not swapped_lists(found)
 
 
 GROUPS = ("none", "biases", "recurrent", "input", "output", "all")
 
 
 def group_epochs(answer: Any) -> Tensor:
-    """Six numbers of epochs, in the order of ``GROUPS``."""
-    numbers = Numbers(GROUPS)
-    return numbers.read(answer)
+    """Six numbers of epochs, in the order of ``GROUPS``; where each seed has a row, their means."""
+    if isinstance(answer, Mapping):
+        answer = in_order(answer, GROUPS)
+    found = read_numbers(answer)
+    if len(found) > 1 and len({part.shape for part in found}) == 1:
+        found = [torch.stack([part.double() for part in found])]
+    if len(found) == 1 and found[0].dim() == 2 and found[0].numel() > len(GROUPS):
+        table = found[0].double()
+        for axis, other in ((0, 1), (1, 0)):
+            if table.shape[other] == len(GROUPS):
+                answer = table.mean(dim=axis)
+                break
+    return Numbers(GROUPS).read(answer)
+
+
+MOST = 72  # epochs to perplexity 8, at the lesson's rate
 
 
 def group_fault(epochs: Tensor) -> str:
@@ -400,23 +454,34 @@ def group_fault(epochs: Tensor) -> str:
     if not (epochs.isfinite().all() and (epochs > 0).all()):
         return "They are numbers of epochs, and so above 0."
     none, *single, everything = epochs.tolist()
+    if none > MOST:
+        return "These are more epochs than we would expect of the lesson's rate and perplexity 8."
     whole = none - everything
     if whole < LEAST:
-        return "With all groups enlarged the model should be clearly sooner there than with none."
+        return (
+            "With all groups enlarged, the last number, the model should be clearly sooner there "
+            "than with none, the first."
+        )
     saved = dict(zip(GROUPS[1:-1], [(none - some) / whole for some in single], strict=True))
+    order = "Are the groups in the order none, biases, recurrent, input, output, all?"
     if saved["biases"] > 0.4:
-        return "The biases alone save more than we would expect of them."
+        return f"The biases alone save more than we would expect of them. {order}"
     for name in ("input", "output"):
         if saved[name] < 0.3:
-            return f"Larger {name} weights alone save less than we would expect."
+            return f"Larger {name} weights alone save less than we would expect. {order}"
     if max(saved.values()) > 1.25:
-        return "One group alone saves more than all of them together."
+        return f"One group alone saves more than all of them together. {order}"
     return ""
 
 
 def saved_epochs(epochs: Tensor) -> bool:
     """Whether these are the savings and not the epochs."""
     return bool(epochs[0] == 0) and not group_fault(60 - epochs)
+
+
+def summed_epochs(epochs: Tensor) -> bool:
+    """Whether these would be right if they were divided by a number of seeds."""
+    return bool(epochs[0] > MOST) and any(not group_fault(epochs / k) for k in (2, 3, 4, 5))
 
 
 def in_order_of_parameters(epochs: Tensor) -> bool:
@@ -443,12 +508,35 @@ def twelve_cases() -> list[Case]:
     return cases
 
 
+@dataclass(frozen=True)
+class Forward(Function):
+    """A forward_fn: the state that it returns has to be a tuple or list again."""
+
+    def tried_in(
+        self, function: Callable[..., Any], case: Case, dtype: torch.dtype, end: float
+    ) -> Outcome:
+        """The outcome of a call; H alone in the place of ``(H,)`` is trouble for the next one."""
+        outcome = super().tried_in(function, case, dtype, end)
+        value = outcome.call.value
+        if not outcome.trouble and isinstance(value, (tuple, list)) and len(value) == 2:
+            state = value[1]
+            if isinstance(state, Tensor) and state.shape == case.arguments["state"][0].shape:
+                outcome.trouble = "returns H alone as the new state"
+        return outcome
+
+
+def detached(params: list[Tensor], places: range) -> list[Tensor]:
+    """The parameters, those at some places cut off from the graph."""
+    return [p.detach() if place in places else p for place, p in enumerate(params)]
+
+
 def run(
     candidate: Callable[..., Tensor] | None = None,
     new: Callable[..., Tensor] | None = None,
     output: Callable[..., Tensor] | None = None,
     join: Callable[[list[Tensor]], Tensor] = torch.cat,
     last: Callable[[Tensor, Tensor], Tensor] | None = None,
+    carry: Callable[[Tensor], Tensor] | None = None,
 ) -> Callable[..., Any]:
     """The form that resets after the product, with parts of it replaced."""
 
@@ -457,7 +545,7 @@ def run(
         (H,) = state
         outputs = []
         for X in inputs:
-            old = H
+            old = H = carry(H) if carry else H
             Z = torch.sigmoid(X @ W_xz + H @ W_hz + b_z)
             R = torch.sigmoid(X @ W_xr + H @ W_hr + b_r)
             inside = candidate or (lambda x, R, H, W, b, b_hn: x + R * (H @ W + b_hn) + b)
@@ -566,6 +654,35 @@ AFTER = (
         see="03: The loop",
     ),
     Mistake(
+        "bare_state",
+        lambda *given: (run()(*given)[0], run()(*given)[1][0]),
+        "The new state is H alone. The next call begins with `(H,) = state`: hand the state back "
+        "in the form in which it came.",
+        see="03: The loop",
+    ),
+    Mistake(
+        "no_gradient",
+        lambda inputs, state, params: run()(inputs, state, detached(params, range(12))),
+        "The numbers are right, but no gradient reaches params: are they copied on the way?",
+        see="Gradients too",
+    ),
+    Mistake(
+        "gradient_of_the_output_alone",
+        lambda inputs, state, params: run()(
+            inputs, state, [*detached(params[:9], range(9)), *params[9:11], params[11].detach()]
+        ),
+        "The numbers are right, but a gradient reaches only the output layer: are the other "
+        "params copied on the way?",
+        see="Gradients too",
+    ),
+    Mistake(
+        "detached_at_every_step",
+        run(carry=lambda H: H.detach()),
+        "The numbers are right, but the state is detached at every step, so that no gradient goes "
+        "back in time. `train` detaches it between minibatches.",
+        see="Gradients too",
+    ),
+    Mistake(
         "first_state_returned",
         run(last=lambda first, H: first),
         "The logits are right. The state that comes back is the one that was handed in.",
@@ -586,7 +703,7 @@ EXERCISES = (
     Exercise(
         "05.2",
         "two numbers of parameters: that of nn.LSTM(28, 256), that of nn.RNN(28, 256)",
-        Numbers(("nn.LSTM", "nn.RNN")),
+        LayerCounts(("nn.LSTM", "nn.RNN")),
         lambda: (4 * BLOCK, BLOCK),
         "All three are made of equal blocks: one for the candidate, one more for each gate.",
         WHAT_IT_IS,
@@ -716,9 +833,9 @@ EXERCISES = (
     ),
     Exercise(
         "05.4b",
-        "how many times as large the perplexity of a trained model is, copied in the wrong order, "
-        "as in the right one, before it is trained further",
-        Between(1.3, 1e6),
+        "how many times as large the perplexity of a trained model on its training text is, copied "
+        "in the wrong order, as in the right one, before it is trained further: one number",
+        Between(1.03, 100.0),
         3.5,
         "A trained model is damaged at once. With fresh weights both copies are alike, and a test "
         "finds nothing.",
@@ -730,13 +847,14 @@ EXERCISES = (
                 "The two are as good as each other. Are these trained weights? In a fresh model "
                 "the two gates are exchangeable.",
                 see="Why nobody notices",
-                when=lambda ratio: 0.95 < ratio < 1.05,
+                when=lambda ratio: 0.95 < ratio < 1.03,
             ),
             Mistake(
                 "upside_down",
                 0.28,
-                "It is below 1, as if the wrong order were the better one: divide the other way "
-                "round.",
+                "It is below 1, as if the wrong order were the better one. Is it divided the other "
+                "way round, or is it an increase, or a logarithm? Or which text is it? An "
+                "overfitted model can be worse on held-out text than a damaged one.",
                 when=lambda ratio: 0 < ratio <= 0.95,
             ),
             Mistake(
@@ -751,6 +869,13 @@ EXERCISES = (
                 -9.8,
                 "It is negative: a difference, and the wrong way round. Divide instead.",
                 when=lambda ratio: ratio < 0,
+            ),
+            Mistake(
+                "percent",
+                354.0,
+                "It is very large. Is it in percent, or is it a perplexity? Asked for is how many "
+                "times as large the one perplexity is as the other.",
+                when=lambda ratio: 100 < ratio < float("inf"),
             ),
         ),
     ),
@@ -782,6 +907,12 @@ EXERCISES = (
                 "That is one seed. What a single seed shows may be chance; the exercise asks for "
                 "two.",
                 when=lambda found: len(found[0]) == 2,
+            ),
+            Mistake(
+                "raw_epochs",
+                lambda: ([39, 39, 41, 40], [26, 27, 26, 26]),
+                "These look like epochs. Asked for are differences: what does each choice save?",
+                when=raw_epochs,
             ),
             Mistake(
                 "same_start",
@@ -818,6 +949,12 @@ EXERCISES = (
                 when=in_order_of_parameters,
             ),
             Mistake(
+                "sums",
+                (82.0, 82.0, 74.0, 70.0, 72.0, 60.0),
+                "These look like sums over your seeds. Asked for are means.",
+                when=summed_epochs,
+            ),
+            Mistake(
                 "all_and_none_exchanged",
                 (29.7, 40.3, 36.7, 35.0, 35.0, 41.0),
                 "The first number, with no group enlarged, is smaller than the last, with all of "
@@ -834,7 +971,12 @@ EXERCISES = (
         "05.6a",
         "a forward_fn: a function of inputs, state and twelve parameters (inputs, state, params), "
         "the last of them b_hn, that returns the logits and the new state",
-        Function(twelve_cases, results=("the logits", "the new state")),
+        Forward(
+            twelve_cases,
+            gradient=("params",),
+            gradient_of_first=True,
+            results=("the logits", "the new state"),
+        ),
         run(),
         "This is the function that `nn.GRU` computes, with a bias that cannot be merged.",
         SWITCHES,

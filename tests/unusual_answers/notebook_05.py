@@ -70,7 +70,13 @@ UNUSUAL = {
         lambda W: torch.stack([W[256 + k] for k in range(256)], dim=1),
         lambda W: W.float().split(W.shape[0] // 3)[1].transpose(0, 1),
     ],
-    "05.2": [{"nn.RNN": 73216, "nn.LSTM": 292864}, (219_648 * 4 / 3, 219_648 / 3)],
+    "05.2": [
+        {"nn.RNN": 73216, "nn.LSTM": 292864},
+        {"rnn": 73216, "lstm": 292864},
+        {"nn.RNN(28, 256)": 73216, "nn.LSTM(28, 256)": torch.tensor(292864)},
+        {nn.RNN: 73216, nn.LSTM: 292864},
+        (219_648 * 4 / 3, 219_648 / 3),
+    ],
     "05.3": [
         gap_with_the_library,
         gap_in_float32,
@@ -91,15 +97,37 @@ UNUSUAL = {
         lambda tensor: np.concatenate([np.split(tensor.numpy(), 3)[k] for k in (1, 0, 2)]),
         lambda tensor: nn.Parameter(tensor[torch.arange(12).reshape(3, 4)[[1, 0, 2]].flatten()]),
     ],
-    "05.4b": [1.9, 300, torch.tensor(3.55, requires_grad=True), 13.66 / 3.85],
+    "05.4b": [
+        1.27,
+        1.28,
+        1.06,
+        1.13,
+        1.9,
+        27.6,
+        torch.tensor(3.55, requires_grad=True),
+        13.66 / 3.85,
+    ],
     "05.5a": [
         {"by_start": [11, 10, 13, 12], "by_form": [0, -1, 1, 0]},
+        {"by_form": [0, -1, 1, 0], "by_start": [13, 12, 15, 14]},
+        {"by form": (3, -2, 4, 1), "By_Start": (13, 12, 15, 14)},
+        ([[11, 10], [13, 12]], [[0, -1], [1, 0]]),
         np.array([[23, 23, 21, 20], [2, 2, 1, 0]]),
         ([11, 10, 13, 12, 11, 14], (0, -1, 1, 0, -1, 2)),
     ],
     "05.5b": [
         {"all": 27, "none": 37, "input": 32, "output": 30, "biases": 37, "recurrent": 34},
         [41, 41, 37, 35, 36, 30],
+        [[41, 41, 37, 35, 36, 30], [41, 41, 36, 34, 34, 29]],
+        {
+            "all": [30, 29, 30],
+            "none": [41, 41, 41],
+            "biases": [41, 41, 39],
+            "recurrent": [37, 36, 37],
+            "input": [35, 34, 36],
+            "output": [36, 34, 35],
+        },
+        np.array([[41, 41], [41, 41], [37, 36], [35, 34], [36, 34], [30, 29]]),
         torch.tensor([111, 109, 100, 96, 92, 82]) / 3,
     ],
     "05.6a": [
@@ -110,8 +138,12 @@ UNUSUAL = {
         ),
         lambda *given: (
             gru_switched(*given, reset_after=True)[0].float(),
-            after_in_one_product(*given)[1][0],
+            after_in_one_product(*given)[1],
         ),
+        lambda *given: [
+            after_in_one_product(*given)[0],
+            tuple(H.detach() for H in after_in_one_product(*given)[1]),  # as `train` does
+        ],
     ],
     "05.6b": ["b_r, b_z", {"B_Z", "B_R"}],
 }
