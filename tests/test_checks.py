@@ -584,6 +584,25 @@ def test_a_number_of_an_experiment_may_lie_in_an_interval():
     assert "too large" in judged(exercise, 3.2).message
 
 
+@pytest.mark.parametrize("answer", [True, np.bool_(True), torch.tensor(False)])
+def test_a_truth_value_is_no_number_of_an_experiment(answer):
+    verdict = judged(numbered(Between(0, 2), 1), answer)
+    assert verdict.passed is False
+    assert "where a number is expected" in verdict.message
+
+
+def test_a_function_that_goes_backward_itself_is_known():
+    kind = Function(cases, gradient=("x",))
+
+    def gone(x):
+        loss = (x**2).sum()
+        loss.backward()
+        return loss
+
+    assert [outcome.went_back for outcome in kind.read(gone)] == [True]
+    assert [outcome.went_back for outcome in kind.read(lambda x: (x**2).sum())] == [False]
+
+
 def test_something_built_is_tried():
     exercise = numbered(
         Built(lambda answer: float(kinds.number().read(answer)), lambda x: "" if x > 2 else "Low."),
