@@ -129,8 +129,11 @@ class Between(Kind):
     relative: float = 0.01  # how near a mistake's number has to be to be taken for it
 
     def read(self, answer: Any) -> float:
-        """The number."""
-        return float(number().read(answer))
+        """The number; a truth value is none."""
+        found = read_numbers(answer)
+        if any(part.dtype is torch.bool for part in found):
+            raise NotThisKind(f"It is {called(answer)}, where a number is expected.")
+        return float(number().read(found))
 
     def same(self, reading: float, right: float) -> bool:
         """Whether a number lies in the interval, as the right one does; or is that of a mistake."""
@@ -395,6 +398,7 @@ class Outcome:
     numbers: list[Tensor] = field(default_factory=list)
     graph: list[tuple[bool, bool]] = field(default_factory=list)  # requires_grad, is_leaf
     gradients: dict[str, Tensor | None] = field(default_factory=dict)
+    went_back: bool = False  # whether the function itself has called backward
     trouble: str = ""
 
 
@@ -477,7 +481,8 @@ class Function(Kind):
         for leaf in (leaf for group in leaves.values() for leaf in group):
             leaf.requires_grad_(True)
         made = call(function, arguments, max(end - time.monotonic(), 0.01))
-        outcome = Outcome(case, made, trouble=made.trouble)
+        went_back = any(leaf.grad is not None for group in leaves.values() for leaf in group)
+        outcome = Outcome(case, made, went_back=went_back, trouble=made.trouble)
         if made.trouble:
             return outcome
         if made.value is None:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ..equations import gru_step
 from .core import Exercise, Mistake
-from .kinds import Between, Built, Case, Function, Names, number
+from .kinds import Between, Built, Case, Function, Names, Outcome, number
 from .samples import drawn
 from .values import NotThisKind, called, read_numbers
 
@@ -45,6 +45,7 @@ def loss_cases() -> list[Case]:
 
 def loss_with(
     states: slice = slice(1, None),
+    inputs: slice = slice(None, -1),
     labels: Callable[[Tensor], Tensor] = lambda batch: batch[:, 1:].T,
     bias: float = 1.0,
     squash: Callable[[Tensor], Tensor] = lambda logits: logits,
@@ -54,7 +55,7 @@ def loss_with(
 
     def loss_of(params: list[Tensor], batch: Tensor) -> Tensor:
         Hs = [torch.zeros(len(batch), len(params[1]), dtype=params[1].dtype)]
-        for X in F.one_hot(batch[:, :-1].T, len(params[0])).to(params[0].dtype):
+        for X in F.one_hot(batch[:, inputs].T, len(params[0])).to(params[0].dtype):
             Hs.append(gru_step(X, Hs[-1], params)[-1])
         logits = torch.stack(Hs[states]) @ params[9] + bias * params[10]
         losses = F.cross_entropy(
@@ -63,6 +64,13 @@ def loss_with(
         return finish(losses.reshape(logits.shape[:2]))
 
     return loss_of
+
+
+def loss_gone_back(params: list[Tensor], batch: Tensor) -> Tensor:
+    """The right loss, from which the function itself goes backward."""
+    loss: Tensor = loss_with()(params, batch)
+    loss.backward()
+    return loss
 
 
 def state_gradient_cases() -> list[Case]:
@@ -84,6 +92,18 @@ def conversion_cases() -> list[Case]:
     shapes = [(3, 2), (2, 2), (2,)] * 3 + [(2, 3), (3,)]
     params = [drawn(*shape, seed=k).requires_grad_() for k, shape in enumerate(shapes)]
     return [Case({"params": params, "dtype": torch.float32}, "eleven small tensors")]
+
+
+def made(params: list[Tensor], dtype: torch.dtype) -> list[Tensor]:
+    """The first of the two ways."""
+    return [p.detach().to(dtype).requires_grad_(True) for p in params]
+
+
+def has_optimizer(outcomes: list[Outcome]) -> bool:
+    """Whether an optimizer comes back, alone or with the tensors."""
+    values = [outcome.call.value for outcome in outcomes]
+    values += [part for value in values if isinstance(value, (list, tuple)) for part in value]
+    return any(isinstance(value, torch.optim.Optimizer) for value in values)
 
 
 # --- 5: half-lives of many lengths --------------------------------------------------------------
@@ -164,6 +184,29 @@ def half_life_cases() -> list[Case]:
     return [Case({"b_z": biases}, "the biases 2, 0, 4, 0.7 and 3.5")]
 
 
+def shares(outcomes: list[Outcome]) -> Tensor:
+    """The numbers that have come back, as shares of the right half-lives."""
+    right = half_lives(half_life_cases()[0].arguments["b_z"])
+    fits = outcomes[0].numbers and outcomes[0].numbers[0].shape == right.shape
+    return outcomes[0].numbers[0].double() / right if fits else torch.zeros(0)
+
+
+def whole_steps(outcomes: list[Outcome]) -> bool:
+    """Whether the half-lives are right but for rounding, up, down or to the nearest."""
+    right = half_lives(half_life_cases()[0].arguments["b_z"])
+    steps = shares(outcomes) * right if len(shares(outcomes)) else torch.zeros(0)
+    return len(steps) > 0 and bool(
+        ((steps - right).abs() < 1 + 1e-6).all() and ((steps - steps.round()).abs() < 1e-6).all()
+    )
+
+
+def mixed_logarithms(outcomes: list[Outcome]) -> bool:
+    """Whether one logarithm has another base than the other."""
+    found, two, ten = shares(outcomes), math.log(2), math.log(10)
+    factors = (two, ten, 1 / ten, ten / two, two / ten)  # 1 / two is the time constant
+    return len(found) > 0 and any(bool(((found - f).abs() < 1e-4).all()) for f in factors)
+
+
 def near(low: float, high: float) -> Callable[[float], bool]:
     """Whether a measured number lies in an interval."""
     return lambda value: low <= value <= high
@@ -220,6 +263,12 @@ EXERCISES = (
                 ("W_hz", "b_z", "W_hr", "b_r", "W_hh", "b_h"),
                 "It is the other way round: these lead from state to state and stay as they are.",
             ),
+            Mistake(
+                "all_matrices",
+                tuple(name for name in NAMES if name[0] == "W"),
+                "These are the seven matrices. Some of them lead from state to state: do they see "
+                "a character at all? And what is added to the scores?",
+            ),
             Mistake("all", NAMES, "Do the matrices from state to state see a character at all?"),
         ),
     ),
@@ -256,6 +305,28 @@ EXERCISES = (
                 "output_left_out",
                 lambda: counted(outputs=0) - 100,
                 "That is the GRU alone: the output layer is missing.",
+            ),
+            Mistake(
+                "output_matrix_left_out",
+                lambda: counted(outputs=0),
+                "The output layer's bias is counted, but not its matrix.",
+            ),
+            Mistake(
+                "those_of_the_vocabulary",
+                lambda: counted(square=0, biases=0),
+                "That is the number in the tensors that depend on the vocabulary. The model has "
+                "others too.",
+            ),
+            Mistake(
+                "square_matrices_alone",
+                lambda: 3 * 512 * 512,
+                "These are the three square matrices alone. What reads the characters, what scores "
+                "them, and the biases are missing.",
+            ),
+            Mistake(
+                "the_lesson_s_model",
+                lambda: counted(v=28, h=256),
+                "That is the lesson's own model. Here both sizes are others.",
             ),
             Mistake(
                 "biases_left_out",
@@ -325,6 +396,40 @@ EXERCISES = (
                 loss_with(labels=lambda batch: batch[:, :-1].T),
                 "The label of each step is the character that has just been read. It should be the "
                 "one that comes next.",
+            ),
+            Mistake(
+                "labels_are_the_inputs",
+                loss_with(inputs=slice(None), labels=lambda batch: batch.T),
+                "Inputs and labels are the same characters: the label of each step is the one that "
+                "has just been read. It should be the one that comes next.",
+            ),
+            Mistake(
+                "starts_with_zeros",
+                loss_with(states=slice(None, -1), inputs=slice(None), labels=lambda batch: batch.T),
+                "The first character is predicted from zeros. Which is the first that anything has "
+                "been read for? (`Hs` begins with the state before the first step.)",
+                see=GATES,
+            ),
+            Mistake(
+                "labels_rolled",
+                loss_with(inputs=slice(None), labels=lambda batch: batch.roll(-1, dims=1).T),
+                "The last step of each row is asked for the row's first character: `roll` puts it "
+                "there. Nothing is known of what follows the last character.",
+            ),
+            Mistake(
+                "went_backward",
+                loss_gone_back,
+                "Your function has gone backward itself. Return the loss and leave that to the "
+                "caller.",
+                when=lambda outcomes: any(
+                    one.went_back and one.gradients.get("params") is None for one in outcomes
+                ),
+            ),
+            Mistake(
+                "bits",
+                loss_with(finish=lambda losses: losses.mean() / math.log(2)),
+                "That is the mean in bits, from logarithms to base 2. A loss is in nats, as "
+                "`cross_entropy` has it.",
             ),
             Mistake(
                 "state_before_reading",
@@ -443,7 +548,7 @@ EXERCISES = (
         "a function of params (the eleven) and a dtype that returns the same numbers in that "
         "dtype, as tensors that an optimizer can change",
         Function(conversion_cases, graph=True, absolute=0.0, relative=0.0, may_write=True),
-        lambda params, dtype: [p.detach().to(dtype).requires_grad_(True) for p in params],
+        made,
         "They are leaves again: a new tensor cut from its past, or the old one with new contents.",
         LEAVES,
         (
@@ -464,6 +569,18 @@ EXERCISES = (
                 lambda params, dtype: list(params),
                 "They can be trained, but the dtype is not the one asked for. Is `dtype` used, and "
                 "the result of the conversion? In a loop, `p = ...` leaves the list as it was.",
+            ),
+            Mistake(
+                "with_the_optimizer",
+                lambda params, dtype: (made(params, dtype), torch.optim.SGD(made(params, dtype))),
+                "The tensors alone are asked for; the optimizer is made from them outside.",
+                when=has_optimizer,
+            ),
+            Mistake(
+                "arrays",
+                lambda params, dtype: [p.detach().to(dtype).numpy() for p in params],
+                "These are arrays or lists, not tensors: an optimizer can change only tensors.",
+                when=lambda outcomes: bool(outcomes[0].numbers) and not outcomes[0].graph,
             ),
             Mistake(
                 "only_the_first",
@@ -518,6 +635,19 @@ EXERCISES = (
                 "scale_of_nn_gru",
                 0.036,
                 "That is the standard deviation of U(±1/16), where the gradient still vanishes.",
+            ),
+            Mistake(
+                "one_over_the_root",
+                0.0625,
+                "That is 1 divided by the square root of 256, the bound of `nn.GRU`. As a standard "
+                "deviation it still lets the gradient vanish.",
+            ),
+            Mistake(
+                "bound_of_a_uniform_choice",
+                0.237,
+                "That looks like the bound of a uniform choice. Asked for is the standard "
+                "deviation, which is smaller.",
+                when=near(0.222, 0.255),
             ),
             Mistake(
                 "variance",
@@ -696,7 +826,8 @@ EXERCISES = (
             Mistake(
                 "time_constant",
                 lambda b_z: -1 / torch.sigmoid(b_z).log(),
-                "That is the time after which 1/e is left. A half-life is the time to one half.",
+                "That is the time after which 1/e is left, or one of the two logarithms is to "
+                "base 2 and the other is not. A half-life is the time to one half.",
             ),
             Mistake(
                 "written_share",
@@ -735,6 +866,35 @@ EXERCISES = (
                 "upside_down",
                 lambda b_z: torch.sigmoid(b_z).log() / math.log(0.5),
                 "The two logarithms have changed places: a gate nearer 1 must remember longer.",
+            ),
+            Mistake(
+                "sign_left_out",
+                lambda b_z: math.log(2) / torch.sigmoid(b_z).log(),
+                "A time cannot be negative: is it the logarithm of 2, or that of one half?",
+            ),
+            Mistake(
+                "whole_steps",
+                lambda b_z: half_lives(b_z).ceil(),
+                "They are rounded to whole steps. Leave them as they are, fractions included.",
+                when=whole_steps,
+            ),
+            Mistake(
+                "mixed_logarithms",
+                lambda b_z: math.log(0.5) / torch.sigmoid(b_z).log10(),
+                "All are off by one factor: are the two logarithms to the same base?",
+                when=mixed_logarithms,
+            ),
+            Mistake(
+                "exponential_of_the_bias",
+                lambda b_z: b_z.exp(),
+                "That only undoes the logarithm of the rule. First comes the gate, the sigmoid of "
+                "the bias; then the formula of the half-life.",
+            ),
+            Mistake(
+                "mean_stay_times_log_2",
+                lambda b_z: math.log(2) / (1 - torch.sigmoid(b_z)),
+                "That is near for gates close to 1, not for others: 1 - z stands where a logarithm "
+                "of z belongs.",
             ),
             Mistake(
                 "product",
@@ -776,7 +936,8 @@ EXERCISES = (
                 "mean_of_the_uniform_numbers",
                 1.35,
                 "The constant looks too large: is it the logarithm of a mean, or the bias of the "
-                "mean half-life? Take the mean of the biases themselves.",
+                "mean half-life? Take the mean of the biases themselves. Or is it the increase, "
+                "not the ratio?",
                 when=near(1.1, 1.49),
             ),
             Mistake(
@@ -792,6 +953,25 @@ EXERCISES = (
                 "That looks like one of the two gradients, relative to lag 0. Asked for is how "
                 "many times one is the other.",
                 when=near(0.06, 0.25),
+            ),
+            Mistake(
+                "logarithm_left_out",
+                0.94,
+                "Are the biases the uniform numbers, without their logarithm? Then nearly all "
+                "gates are stuck at 1. Or is it the increase, not the ratio?",
+                when=near(0.9, 0.975),
+            ),
+            Mistake(
+                "increase",
+                0.85,
+                "That looks like the increase, the ratio less 1. Asked for is the ratio itself.",
+                when=near(0.68, 0.9),
+            ),
+            Mistake(
+                "in_percent",
+                229,
+                "Is that in percent? Asked for is how many times one is the other.",
+                when=near(100, 300),
             ),
             Mistake(
                 "no_difference",

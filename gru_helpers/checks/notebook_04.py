@@ -630,8 +630,9 @@ EXERCISES = (
     ),
     Exercise(
         "04.6b",
-        "the held-out perplexity of the bigram baseline: counted in the training text, tested on "
-        "the 10,000 characters after it",
+        "the held-out perplexity of the bigram baseline, by `ngram_probabilities` with the "
+        "lesson's Kneser-Ney smoothing: counted in the training text, tested on the 10,000 "
+        "characters after it",
         number("the perplexity", absolute=0.06),
         baseline(2),
         "This is the number to beat: one letter of context, and nothing but counting.",
