@@ -592,13 +592,13 @@ def test_a_number_of_an_experiment_may_lie_in_an_interval():
     assert "too large" in judged(exercise, 3.2).message
 
 
-<<<<<<< HEAD
 def test_a_mistake_that_cannot_be_asked_of_a_reading_is_not_made():
     exercise = numbered(
         Function(cases), lambda x: x, Mistake("one", 0, "One.", when=lambda r: r[0].numbers[1] > 0)
     )
     assert "expected (2,)" in judged(exercise, lambda x: x[0]).message
-=======
+
+
 @pytest.mark.parametrize("answer", [True, np.bool_(True), torch.tensor(False)])
 def test_a_truth_value_is_no_number_of_an_experiment(answer):
     verdict = judged(numbered(Between(0, 2), 1), answer)
@@ -616,7 +616,6 @@ def test_a_function_that_goes_backward_itself_is_known():
 
     assert [outcome.went_back for outcome in kind.read(gone)] == [True]
     assert [outcome.went_back for outcome in kind.read(lambda x: (x**2).sum())] == [False]
->>>>>>> mend02
 
 
 def test_something_built_is_tried():
