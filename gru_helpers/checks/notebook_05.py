@@ -88,6 +88,16 @@ W_HZ = (
         "The last row is missing: the end of a slice is not included.",
     ),
     Mistake(
+        "one_row_early",
+        lambda W: W[255:511].T,
+        "All rows are one too early. Python counts from 0: where does the first block end?",
+    ),
+    Mistake(
+        "one_row_late",
+        lambda W: W[257:513].T,
+        "All rows are one too late. Python counts from 0: where does the first block end?",
+    ),
+    Mistake(
         "negated",
         lambda W: -W[256:512].T,
         "The block is right, the sign is not. In the lab, which way does the z of `nn.GRU` point?",
@@ -188,6 +198,54 @@ def at_step(place: int) -> Callable[..., Any]:
         return largest((ours - theirs).chunk(len(inputs))[place])
 
     return function
+
+
+def joined(change: Callable[[Tensor, int], Tensor], own: bool = False) -> Callable[..., Any]:
+    """The largest difference where one side's logits are changed, given the number of steps."""
+
+    def function(inputs: Tensor, H: Tensor, params: list[Tensor]) -> Tensor:
+        ours, theirs = two_forms(inputs, H, params)
+        if own:
+            return largest(change(ours, len(inputs)) - theirs)
+        return largest(ours - change(theirs, len(inputs)))
+
+    return function
+
+
+def by_sequence(logits: Tensor, num_steps: int) -> Tensor:
+    """The rows of the logits sorted by sequence and not by step."""
+    return logits.unflatten(0, (num_steps, -1)).transpose(0, 1).flatten(0, 1)
+
+
+def begun_apart(ours: float, theirs: float) -> Callable[..., Any]:
+    """The largest difference where each side begins with so many times H."""
+
+    def function(inputs: Tensor, H: Tensor, params: list[Tensor]) -> Tensor:
+        mine, _ = two_forms(inputs, ours * H, params)
+        return largest(mine - two_forms(inputs, theirs * H, params)[1])
+
+    return function
+
+
+def without_output_bias(own: bool) -> Callable[..., Any]:
+    """The largest difference where one side lacks b_q."""
+
+    def function(inputs: Tensor, H: Tensor, params: list[Tensor]) -> Tensor:
+        ours, theirs = two_forms(inputs, H, params)
+        return largest(ours - theirs + (-params[10] if own else params[10]))
+
+    return function
+
+
+def of_all_states(inputs: Tensor, H: Tensor, params: list[Tensor]) -> Tensor:
+    """The largest difference of the states of all steps."""
+    differences, ours, theirs = [], (H,), (H,)
+    added = [*params, torch.zeros_like(params[8])]
+    for X in inputs:
+        ours = gru_switched(X[None], ours, params)[1]
+        theirs = gru_switched(X[None], theirs, added, reset_after=True)[1]
+        differences.append(ours[0] - theirs[0])
+    return largest(torch.cat(differences))
 
 
 def of_the_states(inputs: Tensor, H: Tensor, params: list[Tensor]) -> Tensor:
@@ -326,6 +384,44 @@ FORMS = (
         "These are the last states. The lab compares the logits, which the output layer makes.",
     ),
     Mistake(
+        "all_states",
+        of_all_states,
+        "These are the states of all steps. The lab compares the logits, which the output layer "
+        "makes of them.",
+    ),
+    Mistake(
+        "zeros_in_nn_gru",
+        begun_apart(1, 0),
+        "Both sides must begin with the same state. Where does `nn.GRU` begin?",
+    ),
+    Mistake(
+        "zeros_in_ours",
+        begun_apart(0, 1),
+        "Both sides must begin with the same state. Where does your own side begin?",
+    ),
+    Mistake(
+        "output_bias_left_out",
+        without_output_bias(own=False),
+        "The bias b_q of the output layer is missing behind `nn.GRU`.",
+    ),
+    Mistake(
+        "own_output_bias_left_out",
+        without_output_bias(own=True),
+        "The bias b_q of the output layer is missing on your own side.",
+    ),
+    Mistake(
+        "rows_by_sequence",
+        joined(by_sequence),
+        "The logits behind `nn.GRU` are sorted by sequence, and ours by step: all rows of step 0 "
+        "come first.",
+    ),
+    Mistake(
+        "own_rows_by_sequence",
+        joined(by_sequence, own=True),
+        "Your own logits are sorted by sequence, and those behind `nn.GRU` by step: all rows of "
+        "step 0 come first.",
+    ),
+    Mistake(
         "starts_from_zeros",
         lambda inputs, H, params: largest_difference(inputs, 0 * H, params),
         "It begins with zeros whatever the state that is handed in: use H.",
@@ -353,6 +449,29 @@ def overwritten(stacked: Tensor) -> Tensor:
     stacked[:size] = stacked[size : 2 * size]
     stacked[size : 2 * size] = stacked[:size]
     return stacked
+
+
+def by_second_axis(stacked: Tensor) -> Tensor:
+    """The exchange with the second axis as the size of a block."""
+    size = stacked.shape[1]
+    return torch.cat([stacked[size : 2 * size], stacked[:size], stacked[2 * size :]])
+
+
+def by_columns(stacked: Tensor) -> Tensor:
+    """The exchange of blocks of columns."""
+    r, z, n = stacked.chunk(3, dim=1)
+    return torch.cat([z, r, n], dim=1)
+
+
+def on_the_weight(change: Callable[[Tensor], Tensor]) -> Callable[[list[Outcome]], bool]:
+    """Whether this has come of the first case, the weight, whatever becomes of a bias."""
+
+    def recognized(outcomes: list[Outcome]) -> bool:
+        made, expected = outcomes[0].numbers, change(swap_cases()[0].arguments["stacked"])
+        same = len(made) == 1 and made[0].shape == expected.shape
+        return same and torch.allclose(made[0].double(), expected, rtol=1e-4, atol=1e-5)
+
+    return recognized
 
 
 def taking_turns(stacked: Tensor) -> Tensor:
@@ -537,6 +656,8 @@ def run(
     join: Callable[[list[Tensor]], Tensor] = torch.cat,
     last: Callable[[Tensor, Tensor], Tensor] | None = None,
     carry: Callable[[Tensor], Tensor] | None = None,
+    activation: Callable[[Tensor], Tensor] = torch.tanh,
+    gates: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = lambda Z, R: (Z, R),
 ) -> Callable[..., Any]:
     """The form that resets after the product, with parts of it replaced."""
 
@@ -548,8 +669,9 @@ def run(
             old = H = carry(H) if carry else H
             Z = torch.sigmoid(X @ W_xz + H @ W_hz + b_z)
             R = torch.sigmoid(X @ W_xr + H @ W_hr + b_r)
+            Z, R = gates(Z, R)
             inside = candidate or (lambda x, R, H, W, b, b_hn: x + R * (H @ W + b_hn) + b)
-            H_tilde = torch.tanh(inside(X @ W_xh, R, H, W_hh, b_h, b_hn))
+            H_tilde = activation(inside(X @ W_xh, R, H, W_hh, b_h, b_hn))
             H = (new or (lambda Z, H, c: Z * H + (1 - Z) * c))(Z, H, H_tilde)
             made = output or (lambda H, old, W, b: H @ W + b)
             outputs.append(made(H, old, W_hq, b_q))
@@ -599,6 +721,51 @@ AFTER = (
         "all_reset",
         run(lambda x, R, H, W, b, b_hn: R * (x + H @ W + b_hn + b)),
         "The reset gate scales everything in the candidate, the input and b_h too.",
+    ),
+    Mistake(
+        "both_biases_reset",
+        run(lambda x, R, H, W, b, b_hn: x + R * (H @ W + b_hn + b)),
+        "Both biases of the candidate stand inside the product with R. Only one of them belongs "
+        "there.",
+    ),
+    Mistake(
+        "update_gate_for_reset",
+        run(gates=lambda Z, R: (Z, Z)),
+        "In the candidate stands Z, where the reset gate should be.",
+    ),
+    Mistake(
+        "reset_reversed",
+        run(lambda x, R, H, W, b, b_hn: x + (1 - R) * (H @ W + b_hn) + b),
+        "The reset gate is the wrong way round: r = 1 lets the old state through.",
+    ),
+    Mistake(
+        "sigmoid_for_tanh",
+        run(activation=torch.sigmoid),
+        "The candidate has the function of a gate: look up which one it needs.",
+    ),
+    Mistake(
+        "softmax",
+        run(output=lambda H, old, W, b: torch.softmax(H @ W + b, dim=1)),
+        "These are probabilities. Logits are asked for: the loss takes the softmax itself.",
+        see="03: The loop",
+    ),
+    Mistake(
+        "logits_alone",
+        lambda *given: run()(*given)[0],
+        "Only the logits come back. The new state belongs to the result too.",
+        see="03: The loop",
+    ),
+    Mistake(
+        "results_exchanged",
+        lambda *given: run()(*given)[::-1],
+        "The two results have changed places: the logits come first.",
+        see="03: The loop",
+    ),
+    Mistake(
+        "starts_from_zeros",
+        lambda inputs, state, params: run()(inputs, (0 * state[0],), params),
+        "It begins with zeros whatever the state that is handed in.",
+        see="03: The loop",
     ),
     Mistake(
         "reset_twice",
@@ -733,6 +900,12 @@ EXERCISES = (
                 "Each block has one bias in your count. How many biases has `nn.GRU`?",
             ),
             Mistake(
+                "our_convention",
+                lambda: (4 * (BLOCK - 256) + OUTPUT, BLOCK - 256 + OUTPUT),
+                "This is our own way to count: one bias for each block, and an output layer. What "
+                "does the layer of PyTorch have?",
+            ),
+            Mistake(
                 "no_bias",
                 lambda: (4 * (BLOCK - 512), BLOCK - 512),
                 "The biases are not counted.",
@@ -790,7 +963,8 @@ EXERCISES = (
             Mistake(
                 "unchanged",
                 blocks(0, 1, 2),
-                "The order is that of before: is the result of the exchange returned?",
+                "The order is that of before: is the result of the exchange returned? Or is the "
+                "size of a block written as a number? This tensor has other blocks.",
             ),
             Mistake(
                 "first_and_last",
@@ -823,6 +997,19 @@ EXERCISES = (
                 taking_turns,
                 "Rows were exchanged as if the blocks took turns. Each stands whole, one below the "
                 "other.",
+            ),
+            Mistake(
+                "size_of_the_second_axis",
+                by_second_axis,
+                "The second axis is as long as a block only in `weight_hh_l0`. What is three "
+                "blocks long in all four tensors?",
+                when=on_the_weight(by_second_axis),
+            ),
+            Mistake(
+                "columns",
+                by_columns,
+                "Columns have changed places. The blocks lie one below the other, in a bias too.",
+                when=on_the_weight(by_columns),
             ),
             Mistake(
                 "candidate_lost",
@@ -1009,6 +1196,25 @@ EXERCISES = (
                 ("b_z", "b_r", "b_h", "b_hn"),
                 "In the candidate there are two biases as well, but do both do the same? One of "
                 "them stands inside the product with R.",
+                see=SWITCHES,
+            ),
+            Mistake(
+                "inner_bias_too",
+                ("b_z", "b_r", "b_hn"),
+                "The bias b_hn stands alone inside the product with R: is there a second one that "
+                "does the same?",
+                see=SWITCHES,
+            ),
+            Mistake(
+                "output_bias_too",
+                ("b_z", "b_r", "b_q"),
+                "Look at b_q: the output layer is not part of `nn.GRU`. How many biases has it?",
+            ),
+            Mistake(
+                "bias_of_the_candidate",
+                ("b_h",),
+                "The bias b_h has a companion, but one inside the product with R, which does "
+                "something else. Which biases of `nn.GRU` are simply added?",
                 see=SWITCHES,
             ),
             Mistake(
