@@ -6,17 +6,30 @@ import functools
 import itertools
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..dataset import load_corpus_time_machine
+from ..corpus import clean_lines, read_corpus
 from ..equations import PARAM_NAMES
 from .core import Exercise, Mistake
-from .kinds import Between, Built, Case, Function, Names, Numbers, number
+from .kinds import (
+    Between,
+    Built,
+    Case,
+    Function,
+    Names,
+    Numbers,
+    Outcome,
+    TensorOf,
+    number,
+    plain_name,
+)
 from .samples import drawn
 from .values import NotThisKind, read_numbers
 
@@ -33,6 +46,29 @@ KNOWN = "".join(
         "fire burned brightly and the soft radiance of the incandescent",
     ]
 )
+
+
+def agrees_on(
+    cases: Callable[[], Sequence[Case]], places: tuple[int, ...], *functions: Callable[..., Any]
+) -> Callable[[list[Outcome]], bool]:
+    """Whether a student's function does what one of these does, on some of the cases alone."""
+
+    def when(reading: list[Outcome]) -> bool:
+        tried = [(outcome, cases()[place]) for place, outcome in enumerate(reading)]
+        seen = [tried[place] for place in places if place < len(tried)]
+        return len(seen) == len(places) and any(
+            all(
+                not outcome.trouble
+                and TensorOf(1e-5, 1e-4).same(
+                    outcome.numbers, [torch.as_tensor(function(**case.arguments))]
+                )
+                for outcome, case in seen
+            )
+            for function in functions
+        )
+
+    return when
+
 
 # --- 2: places with one possible next character -------------------------------------------------
 
@@ -97,6 +133,35 @@ def repeated(text: str, k: int) -> float:
     return share_certain(text, k) - occurring_once(text, k)
 
 
+def while_filled(text: str, k: int, guessing: bool = False) -> float:
+    """The share with one follower known before a place is read; ``guessing``: and it is right."""
+    followers: dict[str, set[str]] = defaultdict(set)
+    certain = 0
+    for end in range(k, len(text)):
+        found = followers[text[end - k : end]]
+        certain += found == {text[end]} if guessing else len(found) == 1
+        found.add(text[end])
+    return certain / (len(text) - k)
+
+
+def guessed_while_filled(text: str, k: int) -> float:
+    """The share of the places that a table guesses right while it is being filled."""
+    return while_filled(text, k, guessing=True)
+
+
+def in_blocks(text: str, k: int) -> float:
+    """The share, where only every k-th place is looked at."""
+    places = range(0, len(text) - k, k)
+    followers: dict[str, set[str]] = defaultdict(set)
+    for start in places:
+        followers[text[start : start + k]].add(text[start + k])
+    return sum(len(followers[text[i : i + k]]) == 1 for i in places) / len(places)
+
+
+WHILE_FILLED = (
+    "The table is read while it is still being filled, so that only what came before counts: "
+    "first read the whole text."
+)
 SHARE = (
     Mistake(
         "contexts_counted",
@@ -109,6 +174,14 @@ SHARE = (
         so_far,
         "A place is judged by the text before it alone. First collect what follows in the whole "
         "text, then count.",
+    ),
+    Mistake("read_while_filled", while_filled, WHILE_FILLED),
+    Mistake("guessed_while_filled", guessed_while_filled, WHILE_FILLED),
+    Mistake(
+        "cut_into_blocks",
+        in_blocks,
+        "Only every k-th place is looked at: the k characters before a place overlap with those "
+        "before the next.",
     ),
     Mistake(
         "occurring_once",
@@ -161,24 +234,84 @@ SHARE = (
 )
 
 
-def text_in_use(length: int = 10_000) -> str:
-    """The first characters of the text that this course finds here."""
-    ids, vocab, _ = load_corpus_time_machine(length)
-    return "".join(vocab.to_tokens(ids))
+LENGTH = 10_000
 
 
-def measured(share: Callable[[str, int], float] = share_certain, k: int = 5) -> float:
+@functools.lru_cache(maxsize=4)
+def joined(raw: str) -> str:
+    """A text as this course reads it."""
+    return "".join(clean_lines(raw))
+
+
+def text_in_use() -> str:
+    """The text that this course finds here, all of it."""
+    return joined(read_corpus()[0])
+
+
+def share_of_all(text: str, k: int) -> float:
+    """``share_certain`` with each k + 1 characters as one number: fast for a long text."""
+    letters = torch.tensor(list(text.encode())) % 32
+    codes = letters.unfold(0, k + 1, 1) @ 32 ** torch.arange(k, -1, -1)
+    pairs, count = codes.unique(return_counts=True)
+    _, place, followers = (pairs // 32).unique(return_inverse=True, return_counts=True)
+    return count[followers[place] == 1].sum().item() / count.sum().item()
+
+
+@functools.lru_cache(maxsize=4)
+def shares_of(text: str) -> dict[str, float]:
+    """The share for five characters, and what comes of it by mistake."""
+    start = text[:LENGTH]
+    ways: dict[str, Callable[[str, int], float]] = {
+        "right": share_certain,
+        "contexts_counted": of_contexts,
+        "judged_too_early": so_far,
+        "read_while_filled": while_filled,
+        "guessed_while_filled": guessed_while_filled,
+        "occurring_once": occurring_once,
+        "repeated_only": repeated,
+        "guessed_right": guessed,
+        "cut_into_blocks": in_blocks,
+        "one_character_more": lambda text, k: share_certain(text, k + 1),
+        "one_character_less": lambda text, k: share_certain(text, k - 1),
+        "the_others": lambda text, k: 1 - share_certain(text, k),
+    }
+    found = {name: way(start, 5) for name, way in ways.items()}
+    found["known_lines"] = share_certain(KNOWN, 5)
+    found["whole_text"] = share_of_all(text, 5)
+    return found
+
+
+NEAR = 0.006
+
+
+def measured(name: str = "right") -> float:
     """A share in the text in use."""
-    return share(text_in_use(), k)
+    return shares_of(text_in_use())[name]
+
+
+def nearest(found: Tensor) -> str:
+    """The mistake whose share is the nearest one, or nothing if none is near."""
+    far = {name: abs(found.item() - share) for name, share in shares_of(text_in_use()).items()}
+    name = min(far, key=far.__getitem__)
+    return name if far[name] <= NEAR + 1e-9 else ""
+
+
+def share_mistake(name: str, hint: str) -> Mistake:
+    """A mistake in measuring the share; where two are near, the nearer one is meant."""
+    return Mistake(name, lambda: measured(name), hint, when=lambda found: nearest(found) == name)
 
 
 # --- 4: half-life of a gate that changes, and what a unit keeps ---------------------------------
 
 
 def kept_cases() -> list[Case]:
-    """Gates of six steps and four units, in which no two ways to count agree."""
-    Z = torch.sigmoid(2 * drawn(6, 4, seed=2) + 1)
+    """Gates of seven steps and four units, in which no two ways to count agree.
+
+    The best two steps in a row are the last two.
+    """
+    Z = torch.sigmoid(2 * drawn(7, 4, seed=214) + 1)
     lengths = {1: "one step alone", 2: "two steps in a row", 4: "four steps in a row"}
+    lengths[len(Z)] = "all steps in a row"
     return [Case({"Z": Z, "length": length}, words) for length, words in lengths.items()]
 
 
@@ -190,6 +323,27 @@ def windows(Z: Tensor, length: int) -> Tensor:
 def best_kept(Z: Tensor, length: int) -> Tensor:
     """The largest share of its state that a unit keeps over a stretch."""
     return windows(Z, length).prod(dim=-1).max()
+
+
+def without_the_last(Z: Tensor, length: int) -> Tensor:
+    """The same, without the stretch that ends with the text; 0 where there is no other."""
+    return torch.cat([windows(Z, length)[:-1].prod(dim=-1), torch.zeros(1, Z.shape[1])]).max()
+
+
+def one_step_more(Z: Tensor, length: int) -> Tensor:
+    """The same for one step more, where there is one."""
+    return best_kept(Z, min(length + 1, len(Z)))
+
+
+def cut_to(Z: Tensor, length: int, steps: int) -> Tensor:
+    """The same, for so many steps from each beginning, or fewer at the end of the text."""
+    beginnings = range(len(Z) - length + 1)
+    return torch.stack([Z[step : step + steps].prod(dim=0).max() for step in beginnings]).max()
+
+
+def along_the_units(Z: Tensor, length: int) -> Tensor:
+    """A product over neighboring units."""
+    return Z.T.unfold(0, min(length, Z.shape[1]), 1).prod(dim=-1).max()
 
 
 def across_units(Z: Tensor, length: int) -> Tensor:
@@ -212,6 +366,19 @@ KEPT = (
         "last_steps_only",
         lambda Z, length: Z[-length:].prod(dim=0).max(),
         "Only the last steps of the text are looked at: a stretch may begin anywhere.",
+    ),
+    Mistake(
+        "last_stretch_forgotten",
+        without_the_last,
+        "The last stretch is not looked at: how many beginnings are there?",
+        when=agrees_on(kept_cases, (0, 1, 2), without_the_last),
+    ),
+    Mistake(
+        "past_the_end",
+        lambda Z, length: torch.stack(
+            [Z[step : step + length].prod(dim=0).max() for step in range(len(Z))]
+        ).max(),
+        "The last stretches are too short: they end where the text does.",
     ),
     Mistake(
         "without_overlap",
@@ -248,8 +415,9 @@ KEPT = (
     ),
     Mistake(
         "along_the_units",
-        lambda Z, length: Z.T.unfold(0, min(length, Z.shape[1]), 1).prod(dim=-1).max(),
+        along_the_units,
         "The product runs over the units at one step. It should run over the steps of one unit.",
+        when=agrees_on(kept_cases, (0, 1, 2), along_the_units),
     ),
     Mistake(
         "half_life",
@@ -264,8 +432,40 @@ KEPT = (
     ),
     Mistake(
         "one_step_more",
-        lambda Z, length: best_kept(Z, length + 1),
+        one_step_more,
         "The stretches are one step too long.",
+        when=agrees_on(
+            kept_cases,
+            (0, 1, 2),
+            one_step_more,
+            lambda Z, length: cut_to(Z, length, length + 1),
+        ),
+    ),
+    Mistake(
+        "one_step_less",
+        lambda Z, length: best_kept(Z, length - 1),
+        "The stretches are one step too short.",
+        when=agrees_on(
+            kept_cases,
+            (0, 1, 2),
+            lambda Z, length: best_kept(Z, length - 1),
+            lambda Z, length: cut_to(Z, length, length - 1),
+        ),
+    ),
+    Mistake(
+        "power_of_the_largest",
+        lambda Z, length: Z.max() ** length,
+        "The largest gate does not come several times in a row. Multiply the gates that do.",
+    ),
+    Mistake(
+        "geometric_mean",
+        lambda Z, length: best_kept(Z, length) ** (1 / length),
+        "This is the mean share per step. Asked for is what is left after all the steps.",
+    ),
+    Mistake(
+        "percent",
+        lambda Z, length: 100 * best_kept(Z, length),
+        "This is in percent. A share lies between 0 and 1.",
     ),
     Mistake(
         "each_unit",
@@ -377,6 +577,13 @@ def raw_rest_then_ranks(a: Tensor, b: Tensor, swing: Tensor) -> Tensor:
     return correlation(ranks(rest(a, swing)), ranks(rest(b, swing)))
 
 
+def ranked_again(a: Tensor, b: Tensor, swing: Tensor) -> Tensor:
+    """The ranks of what is left of the ranks."""
+    a, b, swing = map(ranks, (a, b, swing))
+    return correlation(ranks(rest(a, swing)), ranks(rest(b, swing)))
+
+
+one_argsort = partial(rank=lambda values: values.argsort().double())
 PARTIAL = (
     Mistake(
         "swing_not_taken_away",
@@ -402,6 +609,18 @@ PARTIAL = (
         "ranks_too_late",
         raw_rest_then_ranks,
         "The swing is taken away from the values, and then come the ranks. The ranks come first.",
+    ),
+    Mistake(
+        "ranked_again",
+        ranked_again,
+        "The residuals are ranked again: correlate them as they are.",
+    ),
+    Mistake(
+        "one_argsort",
+        one_argsort,
+        "`argsort` gives places, not ranks: it says which unit comes first, not which rank a unit "
+        "has.",
+        when=agrees_on(rank_cases, (0,), one_argsort),
     ),
     Mistake(
         "swing_not_ranked",
@@ -446,12 +665,54 @@ PARTIAL = (
         lambda a, b, swing: partial()(a, b, swing) ** 2,
         "This is the square: the sign is lost.",
     ),
+    Mistake(
+        "sign_lost",
+        lambda a, b, swing: partial()(a, b, swing).abs(),
+        "This is the size alone: the sign is lost.",
+    ),
 )
-LEFT = tuple(
-    f"{model}, {measure}"
-    for model in ("scratch", "nn.GRU")
-    for measure in ("share with r > 0.9", "share with r < 0.1", "mean r")
-)
+MODELS = ("scratch", "nn.GRU")
+MEASURES = ("share with r > 0.9", "share with r < 0.1", "mean r")
+LEFT = tuple(f"{model}, {measure}" for model in MODELS for measure in MEASURES)
+
+
+def short(*names: Any) -> str:
+    """Names in one, in any order, without case, points and the word model."""
+    plain = [plain_name(name).replace(".", " ").replace(" model", "") for name in names]
+    return ", ".join(sorted(plain))
+
+
+def by_name(answer: Mapping[Any, Any]) -> dict[Any, Any]:
+    """A dict of models, of measures or of both, one in the other, with the names in ``LEFT``."""
+    both = {short(model, name): f"{model}, {name}" for model in MODELS for name in MEASURES}
+    inside = dict.fromkeys(map(short, MODELS), MEASURES) | dict.fromkeys(
+        map(short, MEASURES), MODELS
+    )
+    found: dict[Any, Any] = {}
+    for key, value in answer.items():
+        names = key if isinstance(key, tuple) else tuple(str(key).split(", "))
+        if isinstance(value, Mapping):
+            found |= {short(*names, inner): part for inner, part in value.items()}
+        elif short(*names) in inside:
+            parts = torch.cat([part.double().flatten() for part in read_numbers(value)]).tolist()
+            inner_names = inside[short(*names)]
+            found |= {
+                short(*names, inner): part
+                for inner, part in zip(inner_names, parts, strict=len(parts) == len(inner_names))
+            }
+        else:
+            found[short(*names)] = value
+    return {both.get(name, name): value for name, value in found.items()}
+
+
+@dataclass(frozen=True)
+class OfTwoModels(Numbers):
+    """Numbers of two models, which may also come in dicts of the models or of the measures."""
+
+    def read(self, answer: Any) -> Tensor:
+        """The numbers as one vector."""
+        return super().read(by_name(answer) if isinstance(answer, Mapping) else answer)
+
 
 # --- 6: a small set of units --------------------------------------------------------------------
 
@@ -498,11 +759,33 @@ def keepers(count: int) -> tuple[int, ...]:
     return tuple(sorted(read_without(())[1].argsort(descending=True)[:count].tolist()))
 
 
+def of_truth_values(answer: Any) -> bool:
+    """Whether it is a mask: True and False, in a list, an array or a tensor."""
+    if isinstance(answer, (list, tuple)):
+        return bool(answer) and all(map(of_truth_values, answer[:300]))
+    if isinstance(answer, Tensor):
+        return answer.dtype is torch.bool
+    return isinstance(answer, (bool, np.bool_)) or (
+        isinstance(answer, np.ndarray) and answer.dtype == np.bool_
+    )
+
+
 def set_of_units(answer: Any) -> tuple[int, ...]:
     """The numbers of the units, in order, each once."""
     if isinstance(answer, (set, frozenset, range, dict)):
         answer = list(answer)
-    found = [part.double().flatten() for part in read_numbers(answer)]
+    if of_truth_values(answer):
+        raise NotThisKind(
+            "It holds True and False: hand in the numbers, for instance `mask.nonzero()`."
+        )
+    parts = read_numbers(answer)
+    if len(parts) == 1 and not parts[0].dim():
+        raise NotThisKind("It is one number: is it how many units? Hand in which.")
+    found = [part.double().flatten() for part in parts]
+    if sum(map(len, found)) == 256 and set(torch.cat(found).tolist()) <= {0.0, 1.0}:
+        raise NotThisKind(
+            "It holds 256 zeros and ones: hand in the numbers, for instance `mask.nonzero()`."
+        )
     if not found or not 0 < sum(map(len, found)) <= 256:
         raise NotThisKind("It holds no units, or more than the 256 that there are.")
     numbers = torch.cat(found).tolist()
@@ -555,6 +838,7 @@ def correlations(states: Tensor, feature: Tensor) -> Tensor:
     return cosine(centered(states), centered(feature))
 
 
+BY_CHANCE = 0.247  # above the 95 % quantile for spaces, below the mean for the place in the text
 FEATURE = (
     Mistake(
         "means_left_in",
@@ -638,6 +922,46 @@ FEATURE = (
         "One number comes back. Return all correlations first, one for each unit.",
     ),
     Mistake(
+        "number_of_the_best",
+        lambda states, feature: correlations(states, feature).abs().argmax(),
+        "The number of a unit comes back. Return all correlations first, one for each unit.",
+        when=agrees_on(
+            feature_cases,
+            (0, 1),
+            lambda states, feature: correlations(states, feature).abs().argmax(),
+            lambda states, feature: correlations(states, feature).argmax(),
+        ),
+    ),
+    Mistake(
+        "slope",
+        lambda states, feature: (
+            correlations(states, feature)
+            * (centered(states).norm(dim=0) / centered(feature).norm())
+        ),
+        "This is a slope: the product is divided by the feature's variance alone. Divide by both "
+        "standard deviations.",
+    ),
+    Mistake(
+        "slope_of_the_feature",
+        lambda states, feature: (
+            correlations(states, feature)
+            / (centered(states).norm(dim=0) / centered(feature).norm())
+        ),
+        "This is a slope: the product is divided by the variances of the states alone. Divide by "
+        "both standard deviations.",
+    ),
+    Mistake(
+        "sign_alone",
+        lambda states, feature: correlations(states, feature).sign(),
+        "The signs alone come back.",
+    ),
+    Mistake(
+        "wrong_sign",
+        lambda states, feature: -correlations(states, feature),
+        "The sizes are right, and all signs are wrong: a unit that rises with the feature has a "
+        "positive correlation.",
+    ),
+    Mistake(
         "a_step_late",
         lambda states, feature: correlations(states[1:], feature[:-1]),
         "The states are compared with the feature of the step before. `trace.H[t]` has read "
@@ -700,6 +1024,16 @@ EXERCISES = (
                 "nothing is written.",
             ),
             Mistake(
+                "candidate",
+                ("W_xh", "W_hh", "b_h"),
+                "These make the candidate: what share of it gets in at z = 1?",
+            ),
+            Mistake(
+                "all_of_them",
+                tuple(PARAM_NAMES),
+                "Which of them can a held gate still hear?",
+            ),
+            Mistake(
                 "none",
                 (),
                 "If none mattered, the prediction would be the same for every model. What does the "
@@ -720,48 +1054,62 @@ EXERCISES = (
     Exercise(
         "06.2b",
         "the share for k = 5 in the first 10,000 characters of your text, from 0 to 1",
-        number("the share", absolute=0.006),
+        number("the share", absolute=NEAR),
         measured,
         "Five characters decide at most places, while the model with five is no better than letter "
         "frequencies.",
         LOOKS_BACK,
         (
-            Mistake(
+            share_mistake(
                 "contexts_counted",
-                lambda: measured(of_contexts),
                 "Every five characters are counted once, however often they occur. The share is "
                 "that of the places.",
             ),
-            Mistake(
+            share_mistake(
                 "judged_too_early",
-                lambda: measured(so_far),
                 "A place is judged by the text before it alone. First collect what follows in the "
                 "whole text, then count.",
             ),
-            Mistake(
+            share_mistake("read_while_filled", WHILE_FILLED),
+            share_mistake("guessed_while_filled", WHILE_FILLED),
+            share_mistake(
                 "occurring_once",
-                lambda: measured(occurring_once),
                 "These are the places whose five characters occur nowhere else.",
             ),
-            Mistake(
+            share_mistake(
+                "repeated_only",
+                "Five characters that occur only once are left out. They too leave one possible "
+                "next one.",
+            ),
+            share_mistake(
                 "guessed_right",
-                lambda: measured(guessed),
                 "This is how often the most frequent next character comes, not where no other "
                 "ever comes.",
             ),
-            Mistake(
+            share_mistake(
+                "cut_into_blocks",
+                "Only every fifth place seems to be looked at: the five characters before a place "
+                "overlap with those before the next.",
+            ),
+            share_mistake(
                 "one_character_more",
-                lambda: measured(k=6),
                 "It is the share for one character more: look at the ends of the slice.",
             ),
-            Mistake(
+            share_mistake(
                 "one_character_less",
-                lambda: measured(k=4),
                 "It is the share for one character less: look at the ends of the slice.",
             ),
-            Mistake(
+            share_mistake(
+                "the_others",
+                "This is the share of the other places, where several characters are possible.",
+            ),
+            share_mistake(
+                "known_lines",
+                "This is the share in the four known lines, or for more characters than five. Take "
+                "the first 10,000 characters of the text.",
+            ),
+            share_mistake(
                 "whole_text",
-                lambda: share_certain(text_in_use(-1), 5),
                 "This is the share in the whole text. The model has read the first 10,000 "
                 "characters, and the exercise asks about these.",
             ),
@@ -769,6 +1117,13 @@ EXERCISES = (
                 "percent",
                 lambda: 100 * measured(),
                 "This is in percent. A share lies between 0 and 1.",
+                when=lambda found: abs(found.item() / 100 - measured()) <= NEAR,
+            ),
+            Mistake(
+                "number_of_places",
+                lambda: measured() * (LENGTH - 5),
+                "This is a number of places: divide by how many there are.",
+                when=lambda found: abs(found.item() / LENGTH - measured()) <= NEAR,
             ),
         ),
     ),
@@ -784,7 +1139,7 @@ EXERCISES = (
             Mistake(
                 "one_too_few",
                 19,
-                "One too few. Is the character of step 60 counted, the first that is read freely? "
+                "Is the character of step 60 counted, the first that is read freely? "
                 "And is step 60 free: `stop` is not included in a hold.",
             ),
             Mistake(
@@ -814,7 +1169,7 @@ EXERCISES = (
             Mistake(
                 "other_model",
                 21,
-                "This is the number of `nn.GRU`, or one too many: is the first free character "
+                "Is this the scratch model, and not `nn.GRU`? And is the first free character "
                 "number 1?",
             ),
         ),
@@ -822,7 +1177,7 @@ EXERCISES = (
     Exercise(
         "06.3b",
         "the fewest and the most characters, for holds of 20 steps from steps 20, 40, 60, …, 160",
-        Numbers(("the fewest", "the most"), absolute=1.0),
+        Numbers(("the fewest", "the most")),
         (10, 28),
         "The number belongs to the place: some need fewer, some more, none many more than the "
         "model ever looks back.",
@@ -843,6 +1198,21 @@ EXERCISES = (
                 "counted_from_the_hold",
                 (30, 48),
                 "These count from the beginning of each hold. Count from its end.",
+            ),
+            Mistake(
+                "one_too_small",
+                (9, 27),
+                "Every number is one too small: does the count begin at 0 or at 1?",
+            ),
+            Mistake(
+                "one_too_large",
+                (11, 29),
+                "Every number is one too large: does the count begin at 0 or at 1?",
+            ),
+            Mistake(
+                "held_at_one",
+                (11, 48),
+                "Was z held at 0, or at 1?",
             ),
             Mistake(
                 "exchanged",
@@ -905,6 +1275,17 @@ EXERCISES = (
                 see="01: How long does a gate remember?",
             ),
             Mistake(
+                "first_step_below_half",
+                10,
+                "That is where half is passed in one round; asked for is the half-life of the mean "
+                "of ln z.",
+            ),
+            Mistake(
+                "geometric_mean",
+                lambda: math.exp(MEAN_LOG),
+                "This is the geometric mean of z. After how many steps of such a z is half left?",
+            ),
+            Mistake(
                 "sign",
                 lambda: -life(MEAN_LOG),
                 "The size is right: both logarithms are negative, so that the sign goes.",
@@ -944,7 +1325,7 @@ EXERCISES = (
     Exercise(
         "06.5b",
         "six numbers, what is left of " + "; ".join(LEFT),
-        Numbers(LEFT, absolute=0.03),
+        OfTwoModels(LEFT, absolute=0.03),
         (-0.105, -0.031, -0.147, 0.034, -0.399, 0.380),
         "In the scratch model hardly anything is left; in nn.GRU nothing of near 1, all of near 0, "
         "and the mean of r has turned round.",
@@ -953,7 +1334,8 @@ EXERCISES = (
             Mistake(
                 "nothing_taken_away",
                 (-0.752, -0.223, -0.582, -0.535, -0.390, -0.119),
-                "These are the numbers of the lesson's table, from which nothing was taken away.",
+                "These are the numbers of the lesson's table, from which nothing was taken away; "
+                "or the swing is the mean of the state: take its standard deviation.",
             ),
             Mistake(
                 "from_the_half_life_only",
@@ -970,6 +1352,38 @@ EXERCISES = (
                 "values_for_ranks",
                 (-0.000, 0.111, -0.128, 0.038, -0.302, 0.373),
                 "The swing is taken away from the values. First make ranks of all three.",
+            ),
+            Mistake(
+                "ranks_too_late",
+                (-0.015, 0.083, -0.191, 0.069, -0.376, 0.412),
+                "The swing is taken away from the values, and then come the ranks. The ranks come "
+                "first.",
+            ),
+            Mistake(
+                "ranked_again",
+                (-0.099, 0.007, -0.157, 0.044, -0.394, 0.404),
+                "The residuals are ranked again: correlate them as they are.",
+            ),
+            Mistake(
+                "numerator_alone",
+                (-0.029, -0.016, -0.063, 0.015, -0.284, 0.235),
+                "This is the numerator of the formula: it still has to be divided.",
+            ),
+            Mistake(
+                "swing_not_ranked",
+                (-0.208, -0.110, -0.160, 0.037, -0.399, 0.377),
+                "The swing itself is taken away from the ranks. Take its rank.",
+            ),
+            Mistake(
+                "ties_in_order",
+                (-0.114, -0.087, -0.147, 0.032, -0.385, 0.380),
+                "Equal values have to share their mean rank, or chance decides; many units never "
+                "have r below 0.1.",
+            ),
+            Mistake(
+                "sign_lost",
+                (0.105, 0.031, 0.147, 0.034, 0.399, 0.380),
+                "These are the sizes alone: the signs are lost.",
             ),
             Mistake(
                 "no_constant",
@@ -1067,9 +1481,9 @@ EXERCISES = (
     ),
     Exercise(
         "06.7b",
-        "three unit numbers, those whose states correlate best, in size, with spaces, vowels (a, "
-        "e, i, o, u) and the place in the text",
-        Numbers(("spaces", "vowels", "place in the text")),
+        "three unit numbers of the scratch model, those whose states on `known` correlate best, in "
+        "size, with spaces, vowels (a, e, i, o, u) and the place in the text",
+        Numbers(("spaces", "vowels", "place in the text"), labels=True),
         (19, 15, 136),
         "Some unit of 256 correlates with anything; which one says little yet.",
         CANNOT_TELL,
@@ -1113,18 +1527,62 @@ EXERCISES = (
                 "With the covariance those win that swing widely. Divide by the standard "
                 "deviations.",
             ),
+            Mistake(
+                "ranks",
+                (246, 15, 116),
+                "These are the units with the best correlations of ranks. Take the states as they "
+                "are.",
+            ),
+            Mistake(
+                "place_in_the_word",
+                (19, 15, 107),
+                "The third unit is that of the place in the word. Here the place in the text is "
+                "asked for.",
+            ),
+            Mistake(
+                "counted_from_one",
+                (20, 16, 137),
+                "The units seem to be counted from 1. The first one is unit 0.",
+            ),
+            Mistake(
+                "correlations",
+                (0.493, 0.451, 0.219),
+                "These are correlations. Asked for are the numbers of the units that have them.",
+                when=lambda found: bool(((found.abs() < 1) & (found != 0)).all()),
+            ),
         ),
     ),
     Exercise(
         "06.7c",
         "the correlation, in size, that the best of 256 units typically reaches by chance, for "
-        "spaces in permuted blocks of 20 characters",
-        Between(0.15, 0.3),
+        "spaces in permuted blocks of 20 characters: the mean or the 95 % quantile of a few "
+        "hundred permutations",
+        Between(0.15, BY_CHANCE),
         0.17,
         "That is a good part of what the best unit has with the real spaces. For the place in the "
         "text chance does as well as the best unit.",
         CANNOT_TELL,
         (
+            Mistake(
+                "place_in_the_text",
+                0.259,
+                "This is what the place in the text reaches by chance, or a quantile above "
+                "95 % for spaces. Take the spaces, and a few hundred permutations.",
+                when=lambda value: BY_CHANCE < value <= 0.28,
+            ),
+            Mistake(
+                "too_rare",
+                0.33,
+                "By chance so much is rare for spaces. Is it the largest of all permutations, or "
+                "that of another feature?",
+                when=lambda value: 0.28 < value <= 0.44,
+            ),
+            Mistake(
+                "percent",
+                17.8,
+                "This is in percent. A correlation lies between -1 and 1.",
+                when=lambda value: 1 < abs(value) <= 100,
+            ),
             Mistake(
                 "one_unit",
                 0.1,

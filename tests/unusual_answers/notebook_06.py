@@ -89,26 +89,39 @@ def by_standard_scores(states, feature):
     return (states * feature[:, None]).mean(0)
 
 
+MODELS, MEASURES = ("scratch", "nn.GRU"), ("share with r > 0.9", "share with r < 0.1", "mean r")
+PAIRS = ((-0.105, 0.034), (-0.031, -0.399), (-0.147, 0.380))
+TABLE = tuple(zip(MEASURES, PAIRS, strict=True))
+
 UNUSUAL = {
     "06.1": ["b_q", {"B_Q"}],
     "06.2a": [share_by_places, share_in_a_slow_way, share_of_the_whole_length],
     "06.2b": [share_in_the_text(5), round(share_in_the_text(5), 2)],
     "06.3a": [20.0, torch.tensor([20])],
-    "06.3b": [[9, 27], {"the most": 28, "the fewest": 11}],
+    "06.3b": [[10, 28], {"most": 28, "fewest": 10}, {"The_Most": 28, "the fewest": 10.0}],
     "06.4a": [1.48, 1.5, torch.tensor(0.5).log() / torch.tensor([0.99] * 9 + [0.01]).log().mean()],
     "06.4b": [
         kept_by_loops,
         kept_by_sums_of_logs,
         lambda Z, k: torch.stack([Z[t : t + k].prod(0) for t in range(len(Z) - k + 1)]).amax(),
+        lambda Z, k: max(Z[t : t + k].prod(0).max() for t in range(len(Z) + 1 - k)),
     ],
     "06.5a": [by_the_formula, by_the_inverse, by_polyfit],
     "06.5b": [
         [-0.11, -0.03, -0.15, 0.03, -0.40, 0.38],
         np.array([[-11, -3, -15], [3, -40, 38]]) / 100,
+        {"nn.GRU": [0.03, -0.40, 0.38], "scratch": [-0.11, -0.03, -0.15]},
+        {"nn_gru": torch.tensor([0.03, -0.40, 0.38]), "the scratch model": (-0.11, -0.03, -0.15)},
+        dict(TABLE),
+        {measure: dict(zip(MODELS, both, strict=True)) for measure, both in TABLE[::-1]},
+        {(model, measure): both[k] for measure, both in TABLE for k, model in enumerate(MODELS)},
+        {f"{m}, {model}": both[k] for m, both in TABLE for k, model in enumerate(MODELS)},
     ],
     "06.6": [
         {124, 214, 240, 246},
         [246, 240, 237, 198, 124],
+        torch.isin(torch.arange(256), torch.tensor([124, 214, 240, 246])).nonzero(),
+        [torch.tensor(124), 214, np.int64(240), 246],
         torch.tensor([[246.0, 240, 237, 198, 124, 0]]),
     ],
     "06.7a": [
@@ -117,6 +130,9 @@ UNUSUAL = {
         lambda states, feature: [np.corrcoef(s, feature)[0, 1] for s in states.T.numpy()],
         lambda states, feature: by_corrcoef(states.float(), feature.float())[:, None].flatten(),
     ],
-    "06.7b": [{"vowels": 15, "spaces": 19, "place in the text": 136}],
-    "06.7c": [0.176, 0.222, 0.284, torch.tensor(0.17)],
+    "06.7b": [
+        {"vowels": 15, "spaces": 19, "place in the text": 136},
+        {"Place_in_the_text": torch.tensor(136), "Spaces": 19.0, "the vowels": np.int64(15)},
+    ],
+    "06.7c": [0.176, 0.222, 0.24, 0.2318, torch.tensor(0.17)],
 }
