@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from .calling import call
 from .core import Exercise, Mistake
 from .kinds import Built, Case, Choice, Function, Names, Numbers, Outcome, number
 from .samples import drawn
-from .values import NotThisKind, called, read_numbers
+from .values import NotThisKind, called, close, read_numbers
 
 UNTRAINED = "What an untrained gate lets through"
 PROOF = "The proof: open them"
@@ -205,20 +206,86 @@ SHARE_LEFT = (
     ),
 )
 
+
+@dataclass(frozen=True)
+class Finely(Numbers):
+    """Several numbers, each with a tolerance of its own."""
+
+    each: tuple[float, ...] = ()
+
+    @property
+    def precision(self) -> str:
+        """The tolerances in words."""
+        return "to within " + ", ".join(f"{within:g}" for within in self.each)
+
+    def far(self, reading: Tensor, right: Tensor) -> Tensor:
+        """Which numbers are too far from the right ones."""
+        scale = torch.tensor(self.each, dtype=torch.float64)
+        return ~close(reading / scale, right / scale, 1.0, 0.0)
+
+    def same(self, reading: Tensor, right: Tensor) -> bool:
+        """Whether each number is near enough."""
+        return not self.far(reading, right).any()
+
+    def tell(self, reading: Tensor, right: Tensor) -> str:
+        """What is said of the first wrong one, and of it alone."""
+        place = int(self.far(reading, right).nonzero()[0])
+        before = right.clone()
+        before[place] = reading[place]
+        return Numbers(self.names).tell(before, right)
+
+
+def around(*numbers: float, within: float = 0.02) -> Callable[[Tensor], bool]:
+    """Recognizes numbers near these."""
+    return lambda found: all(
+        abs(one - other) <= within for one, other in zip(found.tolist(), numbers, strict=True)
+    )
+
+
+def nearly_right(found: Tensor) -> bool:
+    """Whether error and correlation are near the right ones, and not quite there."""
+    right = Finely(("error", "correlation"), each=ERROR_AND_CORRELATION)
+    near = around(0.1573, 0.8135, within=0.025)(found)
+    return near and not right.same(found, torch.tensor([0.1573, 0.8135]))
+
+
+ERROR_AND_CORRELATION = (0.0029, 0.004)
+
+
 # --- 4: the blocks of a bias --------------------------------------------------------------------
+
+
+def as_slice(found: Any) -> Any:
+    """Start and stop as a slice, from two numbers, a range, or words such as "32:64"."""
+    if isinstance(found, str):
+        words = re.fullmatch(r"\W*?(-?\d+)\s*:\s*(-?\d+)\W*", found)
+        return slice(int(words[1]), int(words[2])) if words else found
+    if isinstance(found, range) and found.step == 1:
+        return slice(found.start, found.stop)
+    if isinstance(found, (tuple, list)) and [type(part) for part in found] == [int, int]:
+        return slice(*found)
+    return found
+
+
+def start_and_stop(found: Any, size: int) -> Any:
+    """Start and stop of a block of a bias of that size, from its end if they are negative."""
+    block = as_slice(found)
+    if not isinstance(block, slice) or block.step not in (None, 1):
+        return found
+    start, stop = block.start or 0, size if block.stop is None else block.stop
+    return slice(start, stop).indices(size)[:2] if min(start, stop) < 0 else (start, stop)
 
 
 @dataclass(frozen=True)
 class Block(Function):
-    """A function that returns start and stop, or a slice of them."""
+    """A function that returns start and stop, or a slice, a range or words for them."""
 
     def tried(self, function: Callable[..., Any], case: Case, end: float) -> Outcome:
-        """The outcome, a slice read as two numbers."""
+        """The outcome as two numbers."""
 
         @functools.wraps(function)
         def numbers(*arguments: Any) -> Any:
-            found = function(*arguments)
-            return (found.start, found.stop) if isinstance(found, slice) else found
+            return start_and_stop(function(*arguments), 3 * case.arguments["num_hiddens"])
 
         return super().tried(numbers, case, end)
 
@@ -237,9 +304,17 @@ class Units(Function):
 
     def tried(self, function: Callable[..., Any], case: Case, end: float) -> Outcome:
         """The outcome, its units in ascending order."""
-        outcome = super().tried(function, case, end)
-        if len(outcome.numbers) == 1 and outcome.numbers[0].dim() == 1:
-            found, count = outcome.numbers[0], case.arguments["Z"].shape[-1]
+
+        @functools.wraps(function)
+        def listed(*arguments: Any) -> Any:
+            found = function(*arguments)
+            return sorted(found) if isinstance(found, (set, frozenset)) else found
+
+        outcome = super().tried(listed, case, end)
+        if len(outcome.numbers) == 1 and max(outcome.numbers[0].shape, default=0) == (
+            outcome.numbers[0].numel()
+        ):
+            found, count = outcome.numbers[0].flatten(), case.arguments["Z"].shape[-1]
             if len(found) == count and ((found == 0) | (found == 1)).all():
                 found = found.nonzero()[:, 0]
             outcome.numbers = [found.double().sort().values]
@@ -248,7 +323,12 @@ class Units(Function):
 
 def keepers(Z: Tensor, line: float) -> Tensor:
     """The units whose z after step 0 is above the line, as a geometric mean."""
-    return (Z[1:].log().mean(dim=(0, 1)).exp() > line).nonzero()[:, 0]
+    return (keepers_mean(Z) > line).nonzero()[:, 0]
+
+
+def keepers_mean(Z: Tensor) -> Tensor:
+    """The geometric mean z of each unit after step 0."""
+    return Z[1:].log().mean(dim=(0, 1)).exp()
 
 
 def keeper_cases() -> list[Case]:
@@ -260,6 +340,8 @@ def keeper_cases() -> list[Case]:
         by_row = drawn(1, rows, 9, seed=seed + 10, scale=2)  # rows differ
         Z = torch.sigmoid(middle + by_row + drawn(num_steps, rows, 9, seed=seed, scale=1.5))
         Z[0] = 0.2
+        just_above = int(keepers(Z, line)[keepers_mean(Z)[keepers(Z, line)].argmin()])
+        Z[-1 if num_steps == 7 else 1, :, just_above] = 0.02  # it opens at an end of the gap
         cases.append(Case({"Z": Z, "line": line}, f"nine units and the line {line}"))
     return cases
 
@@ -314,6 +396,18 @@ KEEPERS = (
         see=GATES,
     ),
     Mistake(
+        "last_step_left_out",
+        units_by(lambda Z: Z[1:-1].log().mean(dim=(0, 1)).exp()),
+        "The last step is not in the mean: Python's `stop` is the first place that is not meant.",
+        see=GATES,
+    ),
+    Mistake(
+        "step_1_left_out",
+        units_by(lambda Z: Z[2:].log().mean(dim=(0, 1)).exp()),
+        "Step 1 is not in the mean. The gap begins right after step 0, where the keepers write.",
+        see=GATES,
+    ),
+    Mistake(
         "what_is_left",
         units_by(lambda Z: Z[1:].log().sum(dim=0).mean(dim=0).exp()),
         "This compares what is left after all steps with the line. The line is one for z, a mean "
@@ -331,6 +425,9 @@ KEEPERS = (
 # --- 8: both marks early ------------------------------------------------------------------------
 
 ROWS, STEPS, EARLY = 64, 100, 10
+FEW = 5  # rows of a second batch
+
+Batch = tuple[Tensor, Tensor, int]  # X, y, and the rows of the second batch
 
 
 def early_batch(batch_size: int, num_steps: int = STEPS, first: int = EARLY) -> Any:
@@ -342,13 +439,19 @@ def early_batch(batch_size: int, num_steps: int = STEPS, first: int = EARLY) -> 
     return X, (X[:, :, 0] * X[:, :, 1]).sum(dim=1, keepdim=True)
 
 
-def batch_of(answer: Any) -> tuple[Tensor, Tensor]:
-    """What a function that makes a batch returns for 64 rows."""
+def batch_of(answer: Any) -> Batch:
+    """What a function that makes a batch returns for 64 rows, and how many rows for a few."""
+    X, y = made_by(answer, ROWS)
+    return X, y, len(made_by(answer, FEW)[0])
+
+
+def made_by(answer: Any, rows: int) -> tuple[Tensor, Tensor]:
+    """What a function that makes a batch returns."""
     if not callable(answer):
         raise NotThisKind(
             f"It is {called(answer)}, not a function: hand in its name, without brackets."
         )
-    made = call(answer, {"batch_size": ROWS})
+    made = call(answer, {"batch_size": rows})
     if made.trouble:
         raise NotThisKind(f"Your function {made.trouble}.")
     if not isinstance(made.value, (tuple, list)) or len(made.value) != 2:
@@ -362,11 +465,13 @@ def batch_of(answer: Any) -> tuple[Tensor, Tensor]:
     return parts[0].double(), parts[1].double()
 
 
-def early_fault(batch: tuple[Tensor, Tensor]) -> str:
+def early_fault(batch: Batch) -> str:
     """What is wrong with a batch, or nothing."""
-    X, y = batch
+    X, y, few = batch
     if X.shape[:2] != (ROWS, STEPS):
         return f"For a batch of {ROWS}, X has {X.shape[0]} sequences of {X.shape[1]} steps."
+    if few != FEW:
+        return f"For a batch of {FEW}, X has {few} sequences."
     numbers, marks = X.unbind(dim=2)
     if not ((marks == 0) | (marks == 1)).all():
         return "A mark is 1 or 0; yours hold other numbers too."
@@ -376,6 +481,9 @@ def early_fault(batch: tuple[Tensor, Tensor]) -> str:
         return "Some mark falls on a step after the first ten."
     if (marks == marks[0]).all():
         return "The marks are in the same places in every sequence."
+    unmarked = (marks[:, :EARLY].sum(dim=0) == 0).nonzero().flatten().tolist()
+    if unmarked:
+        return f"In {ROWS} sequences no mark falls on step {unmarked[-1]}, which is one of the ten."
     if not (numbers.min() >= 0 and numbers.max() <= 1 and 0.2 < numbers.std() < 0.4):
         return "The numbers are not drawn evenly between 0 and 1."
     if y.shape != (ROWS, 1):
@@ -385,7 +493,7 @@ def early_fault(batch: tuple[Tensor, Tensor]) -> str:
     return ""
 
 
-def marked(batch: tuple[Tensor, Tensor]) -> Tensor:
+def marked(batch: Batch) -> Tensor:
     """The sums that are asked for."""
     numbers, marks = batch[0].unbind(dim=2)
     return (numbers * marks).sum(dim=1, keepdim=True)
@@ -419,26 +527,33 @@ def with_target(target: Callable[[Tensor], Tensor]) -> Callable[[int], Any]:
     return batch
 
 
-def is_target(target: Callable[[Tensor], Tensor]) -> Callable[[tuple[Tensor, Tensor]], bool]:
+def is_target(target: Callable[[Tensor], Tensor]) -> Callable[[Batch], bool]:
     """Recognizes such targets where the sequences are right."""
 
-    def known(batch: tuple[Tensor, Tensor]) -> bool:
-        X, y = batch
+    def known(batch: Batch) -> bool:
+        X, y, few = batch
         wrong = target(X)
-        fine = not early_fault((X, marked(batch)))
+        fine = not early_fault((X, marked(batch), few))
         return fine and y.shape == wrong.shape and torch.allclose(y, wrong, atol=1e-5)
 
     return known
 
 
-def places_wrong(fault: Callable[[Tensor], Any]) -> Callable[[tuple[Tensor, Tensor]], bool]:
+def places_wrong(fault: Callable[[Tensor], Any]) -> Callable[[Batch], bool]:
     """Recognizes marks (of 0 and 1, ``(sequences, steps)``) in wrong places."""
 
-    def known(batch: tuple[Tensor, Tensor]) -> bool:
+    def known(batch: Batch) -> bool:
         marks = batch[0][:, :, 1]
         return bool(((marks == 0) | (marks == 1)).all()) and bool(fault(marks))
 
     return known
+
+
+def two_of(marks: Tensor, start: int, stop: int) -> bool:
+    """Whether every sequence has two marks, and all steps from start to stop have some."""
+    used = marks.any(dim=0).nonzero().flatten().tolist()
+    places = bool((marks != marks[0]).any()) and used == list(range(start, stop))
+    return places and bool((marks.sum(dim=1) == 2).all()) and marks.shape[1] == STEPS
 
 
 def flat(X: Tensor) -> Tensor:
@@ -511,6 +626,31 @@ EARLY_MARKS = (
         "The second channel still holds the random numbers it was made with: a mark is 1, and "
         "where there is none stands 0.",
         when=lambda batch: bool(((batch[0][:, :, 1] > 0) & (batch[0][:, :, 1] < 1)).any()),
+    ),
+    Mistake(
+        "first_nine",
+        lambda: with_places(lambda rows: torch.rand(rows, EARLY - 1).argsort(dim=1)[:, :2]),
+        "No mark ever falls on the last of the ten steps: `torch.randint(9, ...)` ends with 8.",
+        when=places_wrong(lambda marks: two_of(marks, 0, EARLY - 1)),
+    ),
+    Mistake(
+        "never_step_0",
+        lambda: with_places(lambda rows: 1 + torch.rand(rows, EARLY - 1).argsort(dim=1)[:, :2]),
+        "No mark ever falls on step 0, which is the first of the ten.",
+        when=places_wrong(lambda marks: two_of(marks, 1, EARLY)),
+    ),
+    Mistake(
+        "first_eleven",
+        lambda: with_places(lambda rows: torch.rand(rows, EARLY + 1).argsort(dim=1)[:, :2]),
+        "Some mark falls on step 10, the eleventh: steps count from 0.",
+        when=places_wrong(lambda marks: two_of(marks, 0, EARLY + 1)),
+    ),
+    Mistake(
+        "batch_size_ignored",
+        lambda: lambda batch_size: early_batch(ROWS),
+        "However large a batch is asked for, as many sequences come: nothing depends on "
+        "`batch_size`.",
+        when=lambda batch: batch[2] == len(batch[0]) != FEW,
     ),
     Mistake(
         "flat_targets",
@@ -669,7 +809,7 @@ EXERCISES = (
         "08.3a",
         "a function of Z and step, the gates (num_steps, num_keepers) and the step where z is held "
         "at 0.5, that returns which share of each keeper's state after step 0 is left at the end",
-        Function(gate_cases, absolute=0.0, relative=1e-3, may_write=True),
+        Function(gate_cases, absolute=0.0, relative=1e-3),
         left_after,
         "One open step is one factor of one half in a long product: much, and not everything.",
         PROOF,
@@ -679,8 +819,8 @@ EXERCISES = (
         "08.3b",
         'error and correlation of `load_memory("number")` on the lesson\'s X and y, with its '
         "keepers' z at 0.5 at the single step 50",
-        Numbers(("error", "correlation"), absolute=0.03),
-        (0.157, 0.8135),
+        Finely(("error", "correlation"), each=ERROR_AND_CORRELATION),
+        (0.1573, 0.8135),
         "The error is worse than that of a guess, and still the answers follow the number: they "
         "are shifted, and less exact.",
         PROOF,
@@ -702,6 +842,14 @@ EXERCISES = (
                 (0.33, -0.0133),
                 "With one open step more is left: here the keepers are open from step 1 to the "
                 "end.",
+                when=around(0.33, -0.0133, within=0.006),
+            ),
+            Mistake(
+                "open_until_there",
+                (0.3443, -0.0145),
+                "Here the keepers are open from the first step up to 50, where a single one is "
+                "to be held.",
+                when=around(0.3443, -0.0145, within=0.006),
             ),
             Mistake(
                 "open_from_there_on",
@@ -714,11 +862,30 @@ EXERCISES = (
                 "every_unit_open",
                 (0.2194, 0.7799),
                 "Here all 32 units are open at step 50, not the keepers alone.",
+                when=around(0.2194, 0.7799, within=0.015),
             ),
             Mistake(
                 "gates_at_zero",
                 (0.5124, 0.1831),
                 "Here the keepers are held at 0, and the whole state of each is replaced.",
+                when=around(0.5124, 0.1831),
+            ),
+            Mistake(
+                "step_next_to_it",
+                (0.1605, 0.8179),
+                "Very near. Is it step 50, counted from 0, and are X and y those of the lesson, "
+                "drawn after `torch.manual_seed(99)`?",
+                when=nearly_right,
+            ),
+            Mistake(
+                "one_digit",
+                (0.2, 0.8),
+                "That is rounded to one digit, and tells too little: hand in more digits.",
+            ),
+            Mistake(
+                "correlation_squared",
+                (0.1573, 0.6619),
+                "The error is right. The correlation has been squared.",
             ),
             Mistake(
                 "two_keepers_only",
@@ -873,8 +1040,8 @@ EXERCISES = (
         "08.7a",
         'three numbers for `load_memory("number")` on the lesson\'s X: the mean z of its keepers '
         "at step 0, at step 0 without its mark, and at step 50 with a second mark",
-        Numbers(("step 0", "step 0, no mark", "second mark"), absolute=0.03),
-        (0.504, 0.869, 0.994),
+        Finely(("step 0", "step 0 without mark", "second mark"), each=(0.03, 0.03, 0.004)),
+        (0.504, 0.869, 0.9939),
         "At the second mark the keepers stay shut: it takes the mark and the empty state to open "
         "them.",
         GATES,
@@ -916,6 +1083,34 @@ EXERCISES = (
                 (0.994, 0.869, 0.504),
                 "The numbers are right, in the wrong order: step 0, step 0 without its mark, step "
                 "50.",
+            ),
+            Mistake(
+                "last_two_exchanged",
+                (0.504, 0.9939, 0.869),
+                "The numbers are right. Compare their order with that of the question.",
+            ),
+            Mistake(
+                "first_sequence_only",
+                (0.5393, 0.8841, 0.9894),
+                "Is that the first sequence alone? The mean goes over all of them.",
+                when=around(0.5393, 0.8841, 0.9894, within=0.003),
+            ),
+            Mistake(
+                "no_second_mark",
+                (0.504, 0.869, 0.9989),
+                "The first two are right. The third is z where no mark is: set `X[:, 50, 1]` to 1 "
+                "in a copy, and look at step 50, counted from 0.",
+                when=lambda found: (
+                    around(0.504, 0.869, 0.9989, within=0.007)(found) and bool(found[2] > 0.998)
+                ),
+            ),
+            Mistake(
+                "best_unit",
+                (0.5242, 0.8786, 0.9998),
+                "Is that the best keeper alone? The mean goes over all above the line.",
+                when=lambda found: (
+                    around(0.5242, 0.8786, 0.9998, within=0.008)(found) and bool(found[2] > 0.998)
+                ),
             ),
         ),
     ),

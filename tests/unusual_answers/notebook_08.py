@@ -38,6 +38,7 @@ def left_in_numpy(Z, step):
 
 
 def left_in_place(Z, step):
+    Z = torch.clone(Z)
     Z[step] = 0.5
     return torch.cumprod(Z[1:], dim=0)[-1]
 
@@ -81,13 +82,18 @@ UNUSUAL = {
     "08.1b": [2.3, math.log(10), torch.tensor([2.31])],
     "08.2": [1e21, 2**70, np.float32(1.1e21), 0.5 ** (-70)],
     "08.3a": [left_by_a_loop, left_by_division, left_in_numpy, left_in_place],
-    "08.3b": [{"correlation": 0.81, "error": 0.16}, (0.1683, 0.7939), [0.157, np.float64(0.8)]],
+    "08.3b": [{"correlation": 0.81, "error": 0.16}, (0.1573, 0.8135), [0.157, np.float64(0.814)]],
     "08.4a": ["The reset gate.", "'the reset gate'"],
     "08.4b": [
         lambda h: torch.tensor([h, h + h]),
         lambda h: [list(range(3 * h))[h], list(range(3 * h))[h] + h],
         lambda h: {"start": h, "stop": 2 * h},
         lambda h: slice(h, 2 * h),
+        lambda n: (-2 * n, -n),
+        lambda n: slice(-2 * n, -n),
+        lambda n: range(n, 2 * n),
+        lambda n: f"{n}:{2 * n}",
+        lambda n: f"[{n} : {2 * n}]",
     ],
     "08.5": [38, 38.2, 0.7 * math.exp(4), np.log(2) * 55],
     "08.6": [
@@ -95,6 +101,9 @@ UNUSUAL = {
         lambda Z, line: Z[1:].log().mean(dim=(0, 1)).exp() > line,
         lambda Z, line: (Z[1:].log().mean(dim=(0, 1)) > math.log(line)).tolist(),
         lambda Z, line: np.flatnonzero(np.exp(np.log(Z[1:].numpy()).mean((0, 1))) > line),
+        lambda Z, line: set(keepers_by_power(Z, line)),
+        lambda Z, line: (Z[1:].log().mean(dim=(0, 1)).exp() > line).nonzero(),
+        lambda Z, line: np.argwhere(np.exp(np.log(Z[1:].numpy()).mean((0, 1))) > line).T,
         lambda Z, line: (Z.float()[1:].log().mean(dim=1).mean(dim=0).exp() > line).nonzero().T[0],
     ],
     "08.7a": [(0.5, 0.87, 0.99), torch.tensor([0.51, 0.86, 0.9939])],
