@@ -400,6 +400,8 @@ class Units(Function):
             return sorted(found) if isinstance(found, (set, frozenset)) else found
 
         outcome = super().tried(listed, case, end)
+        if not outcome.trouble and not outcome.numbers:  # an empty list
+            outcome.numbers = [torch.zeros(0, dtype=torch.float64)]
         if len(outcome.numbers) == 1 and max(outcome.numbers[0].shape, default=0) == (
             outcome.numbers[0].numel()
         ):
@@ -1034,6 +1036,12 @@ EXERCISES = (
                 (0.5124, 0.1831),
                 "Here the keepers are held at 0, and the whole state of each is replaced.",
                 when=around(0.5124, 0.1831),
+            ),
+            Mistake(
+                "other_units",
+                (0.0117, 0.9992),
+                "Here the units that are no keepers are open at step 50.",
+                when=around(0.0117, 0.9992, within=0.0012),
             ),
             Mistake(
                 "step_next_to_it",
