@@ -532,8 +532,8 @@ KEEPERS = (
     Mistake(
         "exponential_left_out",
         units_by(lambda Z: Z[1:].log().mean(dim=(0, 1))),
-        "The mean of the logarithms is compared with the line, and is never positive. The "
-        "exponential is missing.",
+        "No unit is found. If the mean of the logarithms is compared with the line: it is never "
+        "positive, and its exponential is missing.",
         see=GATES,
     ),
     Mistake(
