@@ -13,7 +13,7 @@ from torch import Tensor
 from ..corpus import read_corpus
 from ..dataset import load_corpus_time_machine
 from .core import Exercise, Mistake
-from .kinds import Between, Built, Case, Function, Numbers, number
+from .kinds import Between, Built, Case, Function, Numbers, Outcome, number
 from .values import NotThisKind, called, read_numbers
 
 
@@ -45,6 +45,17 @@ def mean_cases() -> list[Case]:
 def geometric_mean(perplexities: list[float]) -> float:
     """The perplexity of pieces together."""
     return math.exp(sum(math.log(p) for p in perplexities) / len(perplexities))
+
+
+def rounded_off(outcomes: list[Outcome]) -> bool:
+    """Whether a function returns the right numbers to one digit, two or three."""
+    right = [geometric_mean(outcome.case.arguments["perplexities"]) for outcome in outcomes]
+    given = [outcome.numbers[0].item() for outcome in outcomes if len(outcome.numbers) == 1]
+    off = [abs(one - other) for one, other in zip(given, right, strict=False)]
+    return len(given) == len(right) and any(
+        1e-4 < max(off) <= 0.5001 * 0.1**k and all(abs(g - round(g, k)) < 1e-9 for g in given)
+        for k in (1, 2, 3)
+    )
 
 
 # --- 3: clipping too early ----------------------------------------------------------------------
@@ -134,9 +145,14 @@ def is_piece(start: int, stop: int | None = None) -> Callable[[list[int]], bool]
     return lambda ids: bool(ids) and as_letters(ids) == letters_of(read_corpus()[0])[start:stop]
 
 
+def from_the_start(ids: list[int]) -> bool:
+    """Whether a piece is the beginning of the text, longer than what is learned."""
+    return len(ids) > LEARNED and is_piece(0, len(ids))(ids) and not is_piece(0)(ids)
+
+
 def ends_later(ids: list[int]) -> bool:
     """Whether a piece begins in what is learned and goes on behind it."""
-    return len(ids) >= SHORTEST and 0 < seen(ids) < len(ids) and not is_piece(0)(ids)
+    return len(ids) >= SHORTEST and 0 < seen(ids) < len(ids) and not is_piece(0, len(ids))(ids)
 
 
 # --- 6: small models and counted pairs ----------------------------------------------------------
@@ -172,15 +188,33 @@ def counted_perplexity(train: Tensor, test: Tensor, n: int, tokens: int = 28) ->
     return chances[places].log().mean().neg().exp().item()
 
 
-def baseline(n: int, learned: int = 0, tested: int = LEARNED) -> Callable[[], float]:
+def baseline(
+    n: int, learned: int = 0, tested: int = LEARNED, length: int = LEARNED
+) -> Callable[[], float]:
     """A recipe for the perplexity of counts in the text in use, 10,000 characters from there on."""
 
     def recipe() -> float:
         ids = ids_of(read_corpus()[0])
-        train, test = ids[learned : learned + LEARNED], ids[tested : tested + LEARNED]
+        train, test = ids[learned : learned + LEARNED], ids[tested : tested + length]
         return counted_perplexity(train, test, n)
 
     return recipe
+
+
+def comes_to(recipe: Callable[[], float]) -> Callable[[Tensor], bool]:
+    """Recognizes a perplexity by its recipe, if it has any digits."""
+    return lambda found: found[0].item() % 1 != 0 and abs(found[0].item() - recipe()) <= 0.06
+
+
+def transposed_baseline() -> float:
+    """The perplexity where each letter is the context of the one before (each pair plus 1)."""
+    ids = ids_of(read_corpus()[0])
+    pairs = torch.ones(28, 28, dtype=torch.float64)
+    one = torch.ones(LEARNED - 1, dtype=torch.float64)
+    pairs.index_put_((ids[: LEARNED - 1], ids[1:LEARNED]), one, accumulate=True)
+    chances = pairs / pairs.sum(dim=1, keepdim=True)
+    test = ids[LEARNED : 2 * LEARNED]
+    return chances[test[1:], test[:-1]].log().mean().neg().exp().item()
 
 
 PERPLEXITY = "Perplexity: how many ways to be surprised"
@@ -244,6 +278,26 @@ EXERCISES = (
                 "back up with `exp`.",
             ),
             Mistake(
+                "small_and_large_exchanged",
+                lambda: (perplexity_of(0.1), perplexity_of(0.8), perplexity_of(0.8, 0.1)),
+                "The numbers are right. Compare their order with the cell's comment.",
+            ),
+            Mistake(
+                "together_first",
+                lambda: (perplexity_of(0.8, 0.1), perplexity_of(0.8), perplexity_of(0.1)),
+                "The numbers are right. Compare their order with the cell's comment.",
+            ),
+            Mistake(
+                "last_two_exchanged",
+                lambda: (perplexity_of(0.8), perplexity_of(0.8, 0.1), perplexity_of(0.1)),
+                "The numbers are right. Compare their order with the cell's comment.",
+            ),
+            Mistake(
+                "in_bits",
+                lambda: tuple(map(math.log2, three_numbers(perplexity_of(0.8, 0.1)))),
+                "These are losses in bits. Which power undoes a logarithm to base 2?",
+            ),
+            Mistake(
                 "probabilities",
                 lambda: tuple(1 / value for value in three_numbers(perplexity_of(0.8, 0.1))),
                 "These are probabilities, all below 1. The minus sign in the exponent is missing.",
@@ -285,6 +339,22 @@ EXERCISES = (
                 "exponential_left_out",
                 lambda perplexities: sum(map(math.log, perplexities)) / len(perplexities),
                 "That is the mean loss. Its exponential is the perplexity.",
+            ),
+            Mistake(
+                "two_bases",
+                lambda perplexities: math.exp(math.log2(geometric_mean(perplexities))),
+                "It goes down with logarithms to base 2 and back up with `exp`.",
+            ),
+            Mistake(
+                "two_bases_the_other_way",
+                lambda perplexities: 2 ** math.log(geometric_mean(perplexities)),
+                "It goes down with natural logarithms and back up with powers of 2.",
+            ),
+            Mistake(
+                "rounded",
+                lambda perplexities: round(geometric_mean(perplexities), 2),
+                "That is rounded. A function gives all its digits back; round where you print.",
+                when=rounded_off,
             ),
             Mistake(
                 "upside_down",
@@ -375,7 +445,8 @@ EXERCISES = (
             Mistake(
                 "exchanged",
                 lambda: (34.0, 1.0),
-                "The classic initialization comes first, then the wild one.",
+                "If the two are exchanged: the classic initialization comes first, then the wild "
+                "one.",
                 when=lambda r: not r[0] < 3 and abs(r[1] - 1) < 0.005,
             ),
             Mistake(
@@ -439,7 +510,7 @@ EXERCISES = (
             Mistake(
                 "one_step_short",
                 4,
-                "That one trains. Have you tried the next, with three seeds and epochs enough?",
+                "That one trains. Larger ones may train too: try them with three seeds.",
             ),
             Mistake(
                 "two_steps_short",
@@ -494,10 +565,17 @@ EXERCISES = (
                 when=near(2.6, 3.7),
             ),
             Mistake(
+                "never_reached",
+                math.inf,
+                "Does one of the two never reach it, or is something divided by 0? Give rate 1 "
+                "epochs enough, and count from 1.",
+                when=lambda value: value == math.inf,
+            ),
+            Mistake(
                 "epochs",
                 75.0,
                 "That looks like a number of epochs, or a difference. Asked for is a ratio.",
-                when=lambda value: value > 10,
+                when=lambda value: 10 < value < math.inf,
             ),
         ),
     ),
@@ -518,6 +596,12 @@ EXERCISES = (
                 when=is_piece(5_000, 10_000),
             ),
             Mistake(
+                "first_half",
+                piece(0, 5_000),
+                "This is the first half of what the model learns.",
+                when=is_piece(0, 5_000),
+            ),
+            Mistake(
                 "text_learned",
                 piece(0, 10_000),
                 "This is just what the model learns.",
@@ -536,6 +620,13 @@ EXERCISES = (
                 "It begins inside the part that is learned. What comes later is new, the rest is "
                 "not.",
                 when=ends_later,
+            ),
+            Mistake(
+                "from_the_start",
+                piece(0, 20_000),
+                "It begins with the text, and so with the part that is learned. Hand in only ids "
+                "that come after it.",
+                when=from_the_start,
             ),
             Mistake(
                 "whole_text",
@@ -602,6 +693,43 @@ EXERCISES = (
                 "The biases are missing.",
             ),
             Mistake(
+                "no_output_bias",
+                lambda: [count - 28 for count in counts()],
+                "Count the vectors too: does the output layer have one?",
+            ),
+            Mistake(
+                "no_biases_in_the_gru",
+                lambda: [count - 3 * h for count, h in zip(counts(), SIZES, strict=True)],
+                "Count the vectors too: the gates and the candidate have one each.",
+            ),
+            Mistake(
+                "output_bias_of_the_state",
+                lambda: [count - 28 + h for count, h in zip(counts(), SIZES, strict=True)],
+                "The bias of the output layer has as many numbers as there are tokens, not as "
+                "there are units.",
+            ),
+            Mistake(
+                "letters_alone",
+                lambda: counts(tokens=26),
+                "Two tokens are missing: the space and `<unk>` have rows in the matrices as well.",
+            ),
+            Mistake(
+                "largest_first",
+                lambda: counts()[::-1],
+                "The numbers are right, the largest model's first. Begin with the smallest.",
+            ),
+            Mistake(
+                "one_square_matrix",
+                lambda: [count - 2 * h * h for count, h in zip(counts(), SIZES, strict=True)],
+                "A matrix from state to state is counted once. There are as many as from input to "
+                "state.",
+            ),
+            Mistake(
+                "one_set_of_weights",
+                lambda: counts(gates=1),
+                "One set of weights is counted, as in a plain RNN. A GRU has three.",
+            ),
+            Mistake(
                 "two_biases",
                 lambda: counts(biases=2),
                 "Each bias inside the GRU is counted twice: that is `nn.GRU`. Ours has one.",
@@ -652,6 +780,7 @@ EXERCISES = (
                 "tested_on_the_training_text",
                 baseline(2, tested=0),
                 "It is tested on the text in which it has been counted. Test on what comes after.",
+                when=comes_to(baseline(2, tested=0)),
             ),
             Mistake(
                 "counted_in_the_heldout_text",
@@ -663,6 +792,39 @@ EXERCISES = (
                 lambda: math.log(baseline(2)()),
                 "That is the mean loss. The exponential is missing.",
                 see=PERPLEXITY,
+            ),
+            Mistake(
+                "tuning_slice",
+                baseline(2, tested=2 * LEARNED, length=LEARNED // 2),
+                "Which text is tested? That looks like the slice behind the held-out one.",
+                when=comes_to(baseline(2, tested=2 * LEARNED, length=LEARNED // 2)),
+            ),
+            Mistake(
+                "no_digits",
+                lambda: round(baseline(2)()),
+                "That is rounded to a whole number, and tells too little: hand in more digits.",
+                when=lambda found: (
+                    found[0].item() % 1 == 0 and abs(found[0].item() - baseline(2)()) <= 0.5
+                ),
+            ),
+            Mistake(
+                "in_bits",
+                lambda: math.log2(baseline(2)()),
+                "That is a loss in bits. Which power undoes a logarithm to base 2?",
+                see=PERPLEXITY,
+            ),
+            Mistake(
+                "two_bases",
+                lambda: 2 ** math.log(baseline(2)()),
+                "It goes down with natural logarithms and back up with powers of 2.",
+                see=PERPLEXITY,
+            ),
+            Mistake(
+                "transposed",
+                transposed_baseline,
+                "That is worse than equal chances, or nearly so. Which letter is the context, and "
+                "which comes after it?",
+                when=lambda found: bool(27 < found[0] < 40 and abs(found[0] - 28) > 1e-3),
             ),
             Mistake(
                 "no_idea",

@@ -36,6 +36,19 @@ def gate_for(k: int) -> tuple[float, float]:
     return z, logit(z)
 
 
+@dataclass(frozen=True)
+class Two(Function):
+    """A function that returns two numbers."""
+
+    def tell(self, reading: list[Outcome], right: list[Outcome]) -> str:
+        """That they are not two, before anything else."""
+        counts = [sum(part.numel() for part in one.numbers) for one in reading if not one.trouble]
+        if counts and counts[0] != 2:
+            held = f"{counts[0]} number{'' if counts[0] == 1 else 's'}"
+            return f"Your function returns {held}, not two: {' and '.join(self.results)}."
+        return super().tell(reading, right)
+
+
 def half_cases() -> list[Case]:
     """A single step, a few steps, and many."""
     return [Case({"k": k}, f"k = {k}") for k in (1, 3, 10, 100, 1000)]
@@ -54,6 +67,29 @@ HALF = (
         "With this z a half would be lost if each step took the same amount. It takes the same "
         "share of what is still there.",
         see="01: How long does a gate remember?",
+    ),
+    Mistake(
+        "one_minus_one_over_k",
+        lambda k: (1 - 1 / k, math.log(k - 1) if k > 1 else -math.inf),
+        "With z = 1 - 1/k about 1/e is left after k steps. One half is asked for.",
+        see="01: How long does a gate remember?",
+    ),
+    Mistake(
+        "one_step_short",
+        lambda k: gate_for(k - 1) if k > 1 else (0.0, -math.inf),
+        "This z leaves half after k - 1 steps. Each of the k steps multiplies once.",
+    ),
+    Mistake(
+        "log_to_base_2",
+        lambda k: (gate_for(k)[0], gate_for(k)[1] / math.log(2)),
+        "z is right. The sigmoid has e in it, so that the natural logarithm undoes it, not that "
+        "to the base 2.",
+    ),
+    Mistake(
+        "odds_in_place_of_the_bias",
+        lambda k: (gate_for(k)[0], 1 / (1 - gate_for(k)[0])),
+        "z is right. The second is one over the share that is written: which number does the "
+        "sigmoid turn into z?",
     ),
     Mistake(
         "written_share",
@@ -175,6 +211,59 @@ SHARE_LEFT = (
         "The step after is held. Steps count from 0, as in the lesson, where step 0 has the mark.",
     ),
     Mistake(
+        "step_left_out",
+        lambda Z, step: Z[1:].prod(dim=0) / Z[step],
+        "The open step is left out of the product. At 0.5 it still multiplies.",
+    ),
+    Mistake(
+        "only_from_step",
+        lambda Z, step: 0.5 * Z[step + 1 :].prod(dim=0),
+        "The product begins at the open step. Which steps lie between step 0 and the end?",
+    ),
+    Mistake(
+        "only_after_step",
+        lambda Z, step: Z[step + 1 :].prod(dim=0),
+        "The product begins after the open step. Which steps lie between step 0 and the end?",
+    ),
+    Mistake(
+        "only_to_step",
+        lambda Z, step: 0.5 * Z[1:step].prod(dim=0),
+        "The product ends with the open step. Which steps lie between step 0 and the end?",
+    ),
+    Mistake(
+        "relative",
+        lambda Z, step: 0.5 / Z[step],
+        "That compares with the model whose gates are left alone. Which share of the state is "
+        "left?",
+    ),
+    Mistake(
+        "last_step_left_out",
+        lambda Z, step: 0.5 * Z[1:-1].prod(dim=0) / Z[step],
+        "The last step is missing in the product: Python's `stop` is the first place that is not "
+        "meant.",
+    ),
+    Mistake(
+        "step_1_left_out",
+        lambda Z, step: 0.5 * Z[2:].prod(dim=0) / Z[step],
+        "Step 1 is missing in the product: it is the first that multiplies what step 0 has "
+        "written.",
+    ),
+    Mistake(
+        "lost_share",
+        lambda Z, step: 1 - left_after(Z, step),
+        "That is the share that is lost. Asked for is what is left.",
+    ),
+    Mistake(
+        "percent",
+        lambda Z, step: 100 * left_after(Z, step),
+        "That is in percent. A share lies between 0 and 1.",
+    ),
+    Mistake(
+        "mean_over_the_keepers",
+        lambda Z, step: left_after(Z, step).mean(),
+        "That is a mean over the keepers. Return one share for each of them.",
+    ),
+    Mistake(
         "step_0_counted",
         lambda Z, step: left_after(Z, step) * Z[0],
         "The gate of step 0 is a factor here. It belongs to the step that writes the number: what "
@@ -277,7 +366,7 @@ def start_and_stop(found: Any, size: int) -> Any:
 
 
 @dataclass(frozen=True)
-class Block(Function):
+class Block(Two):
     """A function that returns start and stop, or a slice, a range or words for them."""
 
     def tried(self, function: Callable[..., Any], case: Case, end: float) -> Outcome:
@@ -311,6 +400,8 @@ class Units(Function):
             return sorted(found) if isinstance(found, (set, frozenset)) else found
 
         outcome = super().tried(listed, case, end)
+        if not outcome.trouble and not outcome.numbers:  # an empty list
+            outcome.numbers = [torch.zeros(0, dtype=torch.float64)]
         if len(outcome.numbers) == 1 and max(outcome.numbers[0].shape, default=0) == (
             outcome.numbers[0].numel()
         ):
@@ -340,6 +431,7 @@ def keeper_cases() -> list[Case]:
         by_row = drawn(1, rows, 9, seed=seed + 10, scale=2)  # rows differ
         Z = torch.sigmoid(middle + by_row + drawn(num_steps, rows, 9, seed=seed, scale=1.5))
         Z[0] = 0.2
+        Z[:, :, 3].clamp_(max=0.5)  # one unit is never above the line
         just_above = int(keepers(Z, line)[keepers_mean(Z)[keepers(Z, line)].argmin()])
         Z[-1 if num_steps == 7 else 1, :, just_above] = 0.02  # it opens at an end of the gap
         cases.append(Case({"Z": Z, "line": line}, f"nine units and the line {line}"))
@@ -405,6 +497,49 @@ KEEPERS = (
         "step_1_left_out",
         units_by(lambda Z: Z[2:].log().mean(dim=(0, 1)).exp()),
         "Step 1 is not in the mean. The gap begins right after step 0, where the keepers write.",
+        see=GATES,
+    ),
+    Mistake(
+        "how_many",
+        lambda Z, line: len(keepers(Z, line)),
+        "That is how many they are. Return which ones, as their places.",
+        see=GATES,
+    ),
+    Mistake(
+        "their_gates",
+        lambda Z, line: keepers_mean(Z)[keepers(Z, line)],
+        "That is their z. Return which units they are, as their places.",
+        see=GATES,
+    ),
+    Mistake(
+        "counted_from_one",
+        lambda Z, line: keepers(Z, line) + 1,
+        "Each place is one too large: units count from 0.",
+        see=GATES,
+    ),
+    Mistake(
+        "line_of_the_lesson",
+        lambda Z, line: keepers(Z, 0.99),
+        "The line is fixed at that of the lesson. Take the argument.",
+    ),
+    Mistake(
+        "median",
+        units_by(lambda Z: Z[1:].flatten(0, 1).median(dim=0).values),
+        "This takes the median of the gates. What is left is a product, so that the geometric "
+        "mean counts.",
+        see=GATES,
+    ),
+    Mistake(
+        "exponential_left_out",
+        units_by(lambda Z: Z[1:].log().mean(dim=(0, 1))),
+        "No unit is found. If the mean of the logarithms is compared with the line: it is never "
+        "positive, and its exponential is missing.",
+        see=GATES,
+    ),
+    Mistake(
+        "all_units_ranked",
+        lambda Z, line: keepers_mean(Z).argsort(descending=True),
+        "These are all units, in their order. Only those above the line are asked for.",
         see=GATES,
     ),
     Mistake(
@@ -707,7 +842,7 @@ EXERCISES = (
     Exercise(
         "08.1a",
         "a function of k that returns z and b_z",
-        Function(half_cases, absolute=1e-4, relative=1e-3, results=("z", "b_z")),
+        Two(half_cases, absolute=1e-4, relative=1e-3, results=("z", "b_z")),
         gate_for,
         "The bias grows with the logarithm of the steps: long memory is cheap to ask for.",
         UNTRAINED,
@@ -731,6 +866,7 @@ EXERCISES = (
                 "base_10",
                 1.0,
                 "That is a logarithm to the base 10. The sigmoid has e in it.",
+                when=lambda found: bool(-0.03 < found[0] - 1 <= 0.004 or 1.01 <= found[0] < 1.03),
             ),
             Mistake(
                 "base_2",
@@ -743,6 +879,22 @@ EXERCISES = (
                 lambda: 9 * gate_for(100)[1],
                 "With ten times the bias the gate is far nearer to 1 than ten times the memory "
                 "asks for.",
+            ),
+            Mistake(
+                "new_bias",
+                lambda: gate_for(1000)[1],
+                "That is the bias for 1,000 steps. By how much does it differ from that for 100?",
+            ),
+            Mistake(
+                "old_bias",
+                lambda: gate_for(100)[1],
+                "That is the bias for 100 steps. By how much does that for 1,000 differ from it?",
+            ),
+            Mistake(
+                "ratio_of_the_gates",
+                lambda: gate_for(1000)[0] / gate_for(100)[0],
+                "That is the one z over the other. Take the difference of the biases.",
+                when=lambda found: bool(1.004 < found[0] < 1.01),
             ),
             Mistake(
                 "growth_of_z",
@@ -770,6 +922,21 @@ EXERCISES = (
                 "steps_apart",
                 70.0,
                 "By so many steps the two gaps differ. And what does each step do to what is left?",
+            ),
+            Mistake(
+                "one_step_short",
+                2.0**69,
+                "That is one step short. Count the steps between the two gaps.",
+            ),
+            Mistake(
+                "one_step_too_many",
+                2.0**71,
+                "That is one step too many. Count the steps between the two gaps.",
+            ),
+            Mistake(
+                "share_after_100",
+                2.0**-100,
+                "That is what 100 steps leave. How many times as much do 30 leave?",
             ),
             Mistake(
                 "ratio_of_the_gaps",
@@ -871,6 +1038,12 @@ EXERCISES = (
                 when=around(0.5124, 0.1831),
             ),
             Mistake(
+                "other_units",
+                (0.0117, 0.9992),
+                "Here the units that are no keepers are open at step 50.",
+                when=around(0.0117, 0.9992, within=0.0012),
+            ),
+            Mistake(
                 "step_next_to_it",
                 (0.1605, 0.8179),
                 "Very near. Is it step 50, counted from 0, and are X and y those of the lesson, "
@@ -931,7 +1104,7 @@ EXERCISES = (
         "08.4b",
         "a function of num_hiddens that returns start and stop, where `b_x[start:stop] = 2` sets "
         "the bias of the update gate",
-        Block(block_cases),
+        Block(block_cases, results=("start", "stop")),
         lambda num_hiddens: (num_hiddens, 2 * num_hiddens),
         "`set_gate_bias` does the same, and sets the second bias to 0, since both are added.",
         "05: What nn.GRU is",
@@ -999,6 +1172,50 @@ EXERCISES = (
                 "half.",
             ),
             Mistake(
+                "e_to_the_bias",
+                lambda: math.exp(4.0),
+                "That is e to the power of the bias, z / (1 - z). How many steps is it until one "
+                "half is left?",
+            ),
+            Mistake(
+                "gate",
+                lambda: sigmoid(4.0),
+                "That is z itself. After how many such steps is one half left?",
+                when=lambda found: bool(0.975 < found[0] < 0.99),
+            ),
+            Mistake(
+                "bias_3",
+                lambda: half_life(sigmoid(3.0)),
+                "That is the half-life at a bias of 3.",
+            ),
+            Mistake(
+                "bias_5",
+                lambda: half_life(sigmoid(5.0)),
+                "That is the half-life at a bias of 5.",
+            ),
+            Mistake(
+                "left_after_100_steps",
+                lambda: sigmoid(4.0) ** 100,
+                "That is what 100 steps leave. After how many is one half left?",
+                when=lambda found: bool(0.16 <= found[0] <= 0.166),
+            ),
+            Mistake(
+                "upside_down",
+                lambda: math.log(sigmoid(4.0)) / math.log(0.5),
+                "That is upside down: one over the number of steps.",
+                when=lambda found: bool(0.025 < found[0] < 0.027),
+            ),
+            Mistake(
+                "wrong_sign",
+                lambda: -half_life(sigmoid(4.0)),
+                "The size is right. A number of steps is positive.",
+            ),
+            Mistake(
+                "two_bases",
+                lambda: math.log10(0.5) / math.log(sigmoid(4.0)),
+                "Above and below stand logarithms to different bases. Take the same for both.",
+            ),
+            Mistake(
                 "same_amount_each_step",
                 lambda: 0.5 / (1 - sigmoid(4.0)),
                 "A state does not lose the same amount at each step, but the same share.",
@@ -1018,6 +1235,7 @@ EXERCISES = (
                 "written_share",
                 lambda: half_life(sigmoid(-4.0)),
                 "That is the half-life of 1 - z. Here z = 1 keeps.",
+                when=lambda found: bool(0.168 < found[0] < 0.18),
             ),
             Mistake(
                 "tanh_for_sigmoid",
@@ -1240,7 +1458,11 @@ EXERCISES = (
                 4,
                 "From step 1 on, a clamp holds as many steps as `stop - start` tells.",
             ),
-            Mistake("one_too_few", 2, "After so many more than half are still right."),
+            Mistake(
+                "one_too_few",
+                2,
+                "Count the open steps again, and after them the sequences that are named right.",
+            ),
             Mistake("one_step", 1, "After one open step all of them are still right."),
             Mistake(
                 "none_right",
