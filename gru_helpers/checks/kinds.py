@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -358,8 +359,14 @@ class Shapes(Kind):
         return tuple(map(self.shape_of, answer))
 
     def shape_of(self, part: Any) -> tuple[int, ...]:
-        """One shape, from a tuple, a list, a number or a tensor."""
+        """One shape, from a tuple, a list, a number or a tensor.
+
+        A short vector of whole numbers is taken for the shape itself.
+        """
         shape = getattr(part, "shape", part)
+        if isinstance(part, (Tensor, np.ndarray)) and part.ndim == 1 and len(part) <= 4:
+            sizes = part.tolist()
+            shape = sizes if all(type(size) is int for size in sizes) else shape
         sizes = tuple(shape) if isinstance(shape, (list, tuple)) else (shape,)
         if not all(type(size) is int for size in sizes):
             raise NotThisKind(f"{called(part).capitalize()} in it is no shape, such as (2, 3).")

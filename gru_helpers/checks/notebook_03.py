@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ..corpus import clean_lines, read_corpus
 from .core import Exercise, Mistake
-from .kinds import Between, Case, Function, Numbers, Outcome, Shapes, number
+from .kinds import Between, Case, Function, Numbers, Outcome, Shapes, TensorOf, number
 from .samples import drawn, nine
 from .values import squeezed
 
@@ -249,12 +249,26 @@ class OneRow(Function):
 
 
 def temperature_cases() -> list[Case]:
-    """Five scores at three temperatures."""
-    logits = torch.tensor([2.0, 1.0, 0.0, -1.5, 0.3], dtype=torch.float64)
+    """Five scores at five temperatures, very low and very high ones among them."""
+    logits = torch.tensor([9.5, 8.6, 7.0, 5.5, 7.8], dtype=torch.float64)
     return [
         Case({"logits": logits, "temperature": t}, f"a temperature of {t:g}")
-        for t in (1.0, 0.25, 4.0)
+        for t in (1.0, 0.25, 4.0, 0.01, 1000.0)
     ]
+
+
+def overflows(outcomes: list[Outcome]) -> bool:
+    """Whether all is right but the lowest temperature, where the exponentials are infinite."""
+    for outcome in outcomes:
+        logits, temperature = outcome.case.arguments.values()
+        right = torch.softmax(logits / temperature, dim=-1)
+        if temperature < 0.1:
+            finite = all(bool(part.double().isfinite().all()) for part in outcome.numbers)
+            if "OverflowError" not in outcome.trouble and (outcome.trouble or finite):
+                return False
+        elif not TensorOf(1e-5, 1e-4).same(outcome.numbers, [right]):
+            return False
+    return len(outcomes) == len(temperature_cases())
 
 
 RESULTS = ("the tensor of logits", "the new state")
@@ -738,6 +752,15 @@ EXERCISES = (
                 "not_normalized",
                 lambda logits, temperature: torch.exp(logits / temperature),
                 "These are the right proportions, but they do not sum to 1.",
+            ),
+            Mistake(
+                "overflow",
+                lambda logits, temperature: (
+                    torch.exp(logits / temperature) / torch.exp(logits / temperature).sum()
+                ),
+                "At a low temperature the exponentials overflow. What may be subtracted from all "
+                "scores without changing the probabilities?",
+                when=overflows,
             ),
             Mistake(
                 "most_likely",

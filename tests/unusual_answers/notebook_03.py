@@ -87,6 +87,12 @@ def draw_weights(logits, temperature):
     return chances / chances.sum()
 
 
+def draw_weights_without_overflow(logits, temperature):
+    scaled = logits.numpy() / temperature
+    exps = np.exp(scaled - scaled.max())
+    return exps / exps.sum()
+
+
 X, Y = torch.zeros(2, 16, 20, dtype=torch.int64)
 IN_PARTS = {
     "the minibatch's X": X,
@@ -97,11 +103,14 @@ IN_PARTS = {
     "Y inside the loop": [16, 28],
     "logits": torch.Size((320, 28)),
 }
+SEVEN = [(16, 20), (20, 16, 28), (16, 28), (16, 100), (16, 28), (320, 28), (320,)]
 
 UNUSUAL = {
     "03.1": [
         IN_PARTS,
         [(16, 20), (20, 16, 28), (16, 28), (16, 100), (16, 28), (320, 28), 320],
+        [torch.tensor(shape) for shape in SEVEN],
+        [np.array(shape) for shape in SEVEN],
         ([16, 20], [20, 16, 28], [16, 28], [16, 100], [16, 28], [20 * 16, 28], [20 * 16]),
     ],
     "03.2a": [late_in_few_lines, late_by_shifting],
@@ -121,6 +130,7 @@ UNUSUAL = {
     ],
     "03.6a": [
         draw_weights,
+        draw_weights_without_overflow,
         lambda logits, t: (logits / t - torch.logsumexp(logits / t, dim=0)).exp(),
         lambda logits, t: F.softmax(logits[None] / t, dim=1),
         lambda logits, t: torch.softmax(logits / t, dim=1),

@@ -22,7 +22,7 @@ def naive_error_in_windows(walk, horizon):
 
 def wins_with_sorted_columns(members, rival):
     best = [sorted(column)[0] for column in zip(*members, strict=True)]
-    return sum(1 for b, r in zip(best, rival, strict=True) if b < r)
+    return sum(1 for b, r in zip(best, rival, strict=True) if b <= r)
 
 
 def cut_in_place(X, months, mean):
@@ -31,9 +31,26 @@ def cut_in_place(X, months, mean):
     return X
 
 
-def cut_in_its_argument(X, months, mean):
-    X[:, : X.shape[1] - months] = mean
+def cut_from_132(X, months, mean, lags=132):
+    older = mean.expand(len(X), lags - months)
+    return torch.cat([older, X[:, lags - months :]], dim=1)
+
+
+def cut_by_item(X, months, mean):
+    older = torch.full((len(X), X.shape[1] - months), mean.item())
+    return torch.hstack([older, X[:, X.shape[1] - months :]])
+
+
+def cut_by_filling(X, months, mean):
+    X = X.clone()
+    X[:, : X.shape[1] - months].fill_(mean)
     return X
+
+
+def cut_for_floats(X, months, mean):
+    """It insists on a plain number."""
+    assert isinstance(mean, float)
+    return [[mean] * (len(row) - months) + row[len(row) - months :] for row in X.tolist()]
 
 
 def cut_in_numpy(X, months, mean):
@@ -128,7 +145,17 @@ UNUSUAL = {
     ],
     "09.3": [
         cut_in_place,
-        cut_in_its_argument,
+        cut_from_132,
+        cut_by_item,
+        cut_by_filling,
+        cut_for_floats,
+        lambda X, months, mean: torch.where(
+            torch.arange(X.shape[1]) < X.shape[1] - months, mean, X
+        ),
+        lambda X, months, mean: X.masked_fill(torch.arange(132, 0, -1) > months, mean),
+        lambda X, months, mean: [
+            [mean] * (len(x) - months) + list(x[len(x) - months :]) for x in X
+        ],
         cut_in_numpy,
         lambda X, months, mean: torch.stack(
             [torch.cat([torch.full((len(x) - months,), mean), x[len(x) - months :]]) for x in X]
@@ -141,6 +168,9 @@ UNUSUAL = {
         higher_by_offset,
         lambda X, factor, mean, deviation: factor * X + (factor - 1) * mean / deviation,
         lambda X, f, m, d: ((X.numpy() * d + m) * f - m) / d,
+        lambda X, f, m, d: (f * (X * d.item() + m.item()) - m.item()) / d.item(),
+        lambda X, f, m, d: (f * (X.numpy() * float(d) + float(m)) - float(m)) / float(d),
+        lambda X, f, m, d: torch.lerp(-m / d * torch.ones_like(X), X, f),
     ],
     "09.5": [
         factor_by_halving,
@@ -158,6 +188,8 @@ UNUSUAL = {
     "09.7": [
         slope_by_autograd,
         slope_by_difference,
+        lambda truth, q, tau: round(float((truth < q).double().mean() - tau), 3),
+        lambda truth, q, tau: (truth < q).double().mean() - tau + 0.0015,
         lambda y, q, t: (1 - t) * (y < q).double().mean() - t * (y > q).double().mean(),
         lambda y, q, t: float(sum(v < q for v in y)) / len(y) - t,
     ],
