@@ -102,7 +102,7 @@ MEASURED = (
 
 
 def race_cases() -> list[Case]:
-    """Errors of several GRUs, and those of a rival that they meet; on one horizon they are level."""
+    """Errors of several GRUs and of a rival; on one horizon the best is level with it."""
     cases = []
     for rows, horizons, seed in ((10, 5, 12), (4, 7, 24), (3, 6, 36)):
         members = 30 + 4 * drawn(rows, horizons, seed=seed)
