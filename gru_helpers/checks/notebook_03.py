@@ -159,6 +159,11 @@ LOOP = (
         "The numbers are right, but the steps stand side by side: `gru` joins them along dim 0.",
     ),
     Mistake(
+        "reset_forgotten",
+        {"inside": lambda fed, H, R, U, b: fed + H @ U + b},
+        "The reset gate is not used: in the candidate it multiplies the old state.",
+    ),
+    Mistake(
         "last_step_only",
         {"finish": lambda outputs: outputs[-1]},
         "Only the scores of the last step come back. Every step has a next character to predict.",
@@ -168,15 +173,39 @@ LOOP = (
 
 def of_the_loop(*own: Mistake, **form: Any) -> tuple[Mistake, ...]:
     """Mistakes of an exercise's own, then those of every loop, made in a form of it."""
-    return own + tuple(
-        Mistake(known.name, loop_with(**form, **known.wrong), known.hint, see=known.see)
-        for known in LOOP
+    right = loop_with(**form)
+    around = (
+        Mistake(
+            "return_in_the_loop",
+            lambda inputs, state, params: right(inputs[:1], state, params),
+            "Only the first step is computed. Is the `return` indented as far as the loop's lines?",
+        ),
+        Mistake(
+            "logits_alone",
+            lambda inputs, state, params: right(inputs, state, params)[0],
+            "Only the logits come back. The next minibatch begins from the new state: return it "
+            "too, as `gru` does.",
+            see="State in, state out",
+        ),
+    )
+    return (
+        *own,
+        *(
+            Mistake(known.name, loop_with(**form, **known.wrong), known.hint, see=known.see)
+            for known in LOOP
+        ),
+        *around,
     )
 
 
 def batch_was_first(outcomes: list[Outcome]) -> bool:
     """Whether the loop went over the rows of the first case: its state has a row for each step."""
     return [squeezed(part) for part in outcomes[0].numbers] == [(4, 5), (4, 4)]
+
+
+def columns_taken(outcomes: list[Outcome]) -> bool:
+    """Whether each of four ids gave the sums a row for each token, from columns of the matrices."""
+    return bool(outcomes[0].numbers) and tuple(outcomes[0].numbers[0].shape) == (20, 5)
 
 
 # --- 2: one step late ---------------------------------------------------------------------------
@@ -229,6 +258,22 @@ def in_the_text(name: str, more: int = 0) -> Callable[[], int]:
     return lambda: measured(read_corpus()[0])[name] + more
 
 
+def counted(name: str, more: int = 0) -> Callable[[Tensor], bool]:
+    """Whether a number is that count, perhaps with an empty word (``more``), of either sign."""
+
+    def is_it(reading: Tensor) -> bool:
+        count = measured(read_corpus()[0])[name]
+        return abs(float(reading[0])) in (count, count + more)
+
+    return is_it
+
+
+def in_the_first_part(reading: Tensor) -> bool:
+    """Whether a number is that of the first 10,000 characters, however they are cut."""
+    near_it = abs(float(reading[0]) - measured(read_corpus()[0])["first part"]) <= 6
+    return near_it and not counted("lost", 1)(reading)
+
+
 # --- 6: temperature -----------------------------------------------------------------------------
 
 
@@ -250,7 +295,7 @@ class OneRow(Function):
 
 def temperature_cases() -> list[Case]:
     """Five scores at five temperatures, very low and very high ones among them."""
-    logits = torch.tensor([9.5, 8.6, 7.0, 5.5, 7.8], dtype=torch.float64)
+    logits = torch.tensor([9.5, 8.6, 7.0, -1.5, 7.8], dtype=torch.float64)
     return [
         Case({"logits": logits, "temperature": t}, f"a temperature of {t:g}")
         for t in (1.0, 0.25, 4.0, 0.01, 1000.0)
@@ -269,6 +314,15 @@ def overflows(outcomes: list[Outcome]) -> bool:
         elif not TensorOf(1e-5, 1e-4).same(outcome.numbers, [right]):
             return False
     return len(outcomes) == len(temperature_cases())
+
+
+def one_character(outcomes: list[Outcome]) -> bool:
+    """Whether each result is a single id."""
+    return all(
+        [part.numel() for part in outcome.numbers] == [1]
+        and float(outcome.numbers[0]) in range(len(outcome.case.arguments["logits"]))
+        for outcome in outcomes
+    )
 
 
 RESULTS = ("the tensor of logits", "the new state")
@@ -362,6 +416,22 @@ EXERCISES = (
                 "logits_of_one_step",
                 lambda: shapes_with(logits=(ROWS, TOKENS)),
                 "These are the logits of a single step. Those of all steps are joined.",
+            ),
+            Mistake(
+                "batch_first_at_the_end",
+                lambda: shapes_with(logits=(ROWS, STEPS, TOKENS), labels=(ROWS, STEPS)),
+                "At the end nothing has the batch first: the logits of all steps stand one below "
+                "the other, and the labels are flattened in the same order.",
+                when=lambda shapes: (
+                    shapes[:5] == tuple(THINGS.values())[:5]
+                    and (shapes[5] == (ROWS, STEPS, TOKENS) or shapes[6] == (ROWS, STEPS))
+                ),
+            ),
+            Mistake(
+                "lesson_numbers",
+                [(32, 35), (35, 32, 28), (32, 28), (32, 256), (32, 28), (1120, 28), (1120,)],
+                "These are the shapes with the sizes of the lesson. The exercise has a batch, "
+                "steps and units of its own.",
             ),
             Mistake(
                 "labels_not_flattened",
@@ -491,7 +561,13 @@ EXERCISES = (
         (
             Mistake("right_ones", 2, "That many are in the right position."),
             Mistake("all", 1120, "Nearly. Is there really none that stays where it was?"),
-            Mistake("first_alone", 1119, "Nearly. Is the first the only one that stays in place?"),
+            Mistake("first_alone", 1119, "Nearly. Find all labels that stay, by numbering them."),
+            Mistake(
+                "share_or_percent",
+                99.8,
+                "That looks like a share or a percentage. The number of labels is asked for.",
+                when=lambda reading: 0.99 < reading[0] < 1 or 99 < reading[0] < 100,
+            ),
             Mistake(
                 "as_if_square",
                 1088,
@@ -509,13 +585,13 @@ EXERCISES = (
                 1040,
                 "Did you compare characters? A wrong label can be the same letter by chance. "
                 "Number the labels, so that all are different, and compare the numbers.",
-                when=lambda reading: bool(950 <= reading[0] < 1085),
+                when=lambda reading: bool(1030 <= reading[0] <= 1070),
             ),
         ),
     ),
     Exercise(
         "03.3b",
-        "the training perplexity at which a model with the wrong labels settles",
+        "the training perplexity at which a model with the wrong labels settles, to within 2",
         Between(15, 20.5),
         17.4,
         "That is the perplexity of the letter frequencies, the one thing that shuffling leaves "
@@ -530,11 +606,24 @@ EXERCISES = (
                 when=near(24, 29),
             ),
             Mistake(
+                "stopped_early",
+                22,
+                "Nearly. Train a little longer, until the curve is flat.",
+                when=lambda value: 20.5 < value < 24,
+            ),
+            Mistake(
+                "bits",
+                4.12,
+                "If that is the loss in bits, the perplexity is 2 to this power. If it is the "
+                "perplexity, the labels were the right ones.",
+                when=near(4.05, 4.2),
+            ),
+            Mistake(
                 "right_labels",
                 5.3,
                 "So low a value needs the right labels. Do both runs begin with a new model? Is "
                 "`Y` really not transposed?",
-                when=near(3.2, 12),
+                when=lambda value: 3.2 <= value <= 12 and not 4.05 <= value <= 4.2,
             ),
             Mistake(
                 "loss",
@@ -568,6 +657,30 @@ EXERCISES = (
                 "one_matrix_for_all",
                 loop_with(fed=rows_of, params=lambda p: [*p[:3], p[0], *p[4:6], p[0], *p[7:]]),
                 "The rows of `W_xz` are used for all three sums. Each has a matrix of its own.",
+            ),
+            Mistake(
+                "mixed_matrices",
+                loop_with(fed=rows_of, params=lambda p: [p[3], *p[1:3], p[0], *p[4:]]),
+                "`W_xz` and `W_xr` have changed places.",
+            ),
+            Mistake(
+                "matrix_of_the_reset_gate_twice",
+                loop_with(fed=rows_of, params=lambda p: [*p[:6], p[3], *p[7:]]),
+                "The rows of `W_xr` are used for the candidate too. It has a matrix of its own.",
+            ),
+            Mistake(
+                "columns",
+                loop_with(fed=lambda X, W: W[:, X]),
+                "These are columns. Multiplied from the left by a one-hot vector, a matrix gives "
+                "one of its rows.",
+                when=columns_taken,
+            ),
+            Mistake(
+                "one_step_late",
+                loop_with(fed=rows_of, late=True),
+                "The scores are made before the new state, as in exercise 2. Here the loop is that "
+                "of the lesson.",
+                see=THE_LOOP,
             ),
             Mistake(
                 "one_row_for_the_batch",
@@ -689,16 +802,19 @@ EXERCISES = (
                 in_the_text("more words"),
                 "That is the difference between two numbers of words. But the classic way also "
                 "loses words, those that occur only at a join. Take a difference of sets.",
+                when=counted("more words", -1),
             ),
             Mistake(
                 "lost_words",
                 in_the_text("lost"),
                 "These are the words that only the clean way has. It is the other way round.",
+                when=counted("lost", 1),
             ),
             Mistake(
                 "either_way",
                 in_the_text("either"),
                 "That counts the words that only one of the two ways has, whichever it is.",
+                when=counted("either", 1),
             ),
             Mistake(
                 "all_classic_words",
@@ -709,7 +825,9 @@ EXERCISES = (
             Mistake(
                 "first_10000",
                 in_the_text("first part"),
-                "That is so in the first 10,000 characters. The exercise asks for the whole text.",
+                "So few come from the first 10,000 characters. The exercise asks for the whole "
+                "text.",
+                when=in_the_first_part,
             ),
         ),
     ),
@@ -763,6 +881,14 @@ EXERCISES = (
                 when=overflows,
             ),
             Mistake(
+                "drawn",
+                lambda logits, temperature: torch.multinomial(
+                    torch.softmax(logits / temperature, dim=-1), 1
+                ),
+                "That is the character drawn. Asked for are the probabilities.",
+                when=one_character,
+            ),
+            Mistake(
                 "most_likely",
                 lambda logits, temperature: F.one_hot(logits.argmax(), len(logits)).double(),
                 "Everything goes to the most likely character. That is the limit of low "
@@ -807,6 +933,32 @@ EXERCISES = (
                 "zero_characters",
                 (0.0, 28.0),
                 "The second is right. Near 0 there is still one character that gets chosen.",
+            ),
+            Mistake(
+                "zero_characters_and_without_unk",
+                (0.0, 27.0),
+                "Near 0 there is still one character that gets chosen. And at a very high "
+                "temperature no token is left out, not even one that the model has never met.",
+            ),
+            Mistake(
+                "infinitely_many",
+                (1.0, float("inf")),
+                "The first is right. However high the temperature, there are only so many tokens "
+                "to choose from.",
+                see="From characters to ids",
+            ),
+            Mistake(
+                "units",
+                (1.0, 256.0),
+                "The first is right. The second is the number of units. What is chosen is a token.",
+                see="From characters to ids",
+            ),
+            Mistake(
+                "letter_frequencies",
+                (1.0, 17.4),
+                "The first is right. The second is the perplexity of the letter frequencies. A "
+                "very high temperature does away with these, too.",
+                when=lambda reading: bool(abs(reading[0] - 1) < 0.1 and 15 <= reading[1] <= 20.5),
             ),
             Mistake(
                 "no_effect_at_the_top",

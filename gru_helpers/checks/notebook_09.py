@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +31,19 @@ def measured(walk: Tensor, h: int) -> Tensor:
     return ((walk[h:] - walk[:-h]) ** 2).mean()
 
 
+def near_the_formula(outcomes: list[Outcome]) -> bool:
+    """Whether each number is nearly h, and they are not all h."""
+    values = [
+        float(outcome.numbers[0]) / outcome.case.arguments["h"]
+        if [part.numel() for part in outcome.numbers] == [1]
+        else 0.0
+        for outcome in outcomes
+    ]
+    return all(abs(value - 1) < 0.05 for value in values) and any(
+        abs(value - 1) > 1e-3 for value in values
+    )
+
+
 def walk_cases() -> list[Case]:
     """Two short walks."""
     cases = []
@@ -38,7 +53,55 @@ def walk_cases() -> list[Case]:
     return cases
 
 
+def over_all_horizons(walk: Tensor, h: int) -> Tensor:
+    """The mean over the horizons from 1 to h, each from all its origins."""
+    return torch.stack([measured(walk, k) for k in range(1, h + 1)]).mean()
+
+
+def over_all_horizons_of_windows(walk: Tensor, h: int) -> Tensor:
+    """The same from the origins of horizon h alone."""
+    windows = walk.unfold(0, h + 1, 1)
+    return ((windows[:, 1:] - windows[:, :1]) ** 2).mean()
+
+
+ALL_HORIZONS = (
+    "The mean goes over all horizons from 1 to h. The error after exactly h steps is asked for."
+)
+
 MEASURED = (
+    Mistake("all_horizons", over_all_horizons, ALL_HORIZONS, see="The series"),
+    Mistake(
+        "all_horizons_of_windows",
+        over_all_horizons_of_windows,
+        ALL_HORIZONS,
+        see="The series",
+    ),
+    Mistake(
+        "rolled",
+        lambda walk, h: ((walk - walk.roll(h)) ** 2).mean(),
+        "`roll` puts the last h values before the first ones, and they are compared with each "
+        "other. Leave these h out.",
+    ),
+    Mistake(
+        "one_origin_short",
+        lambda walk, h: ((walk[h:-1] - walk[: -h - 1]) ** 2).mean(),
+        "One origin is missing, the last of which the truth is known.",
+    ),
+    Mistake(
+        "divided_by_all",
+        lambda walk, h: ((walk[h:] - walk[:-h]) ** 2).sum() / len(walk),
+        "The sum is divided by the length of the walk. There are fewer errors than values.",
+    ),
+    Mistake(
+        "variance_without_correction",
+        lambda walk, h: (walk[h:] - walk[:-h]).var(correction=0),
+        "That is the variance of the errors: their mean is taken off before they are squared.",
+    ),
+    Mistake(
+        "by_algebra",
+        lambda walk, h: float(h),
+        "That is what the algebra says of steps with variance 1. Measure it on the walk.",
+    ),
     Mistake(
         "root_taken",
         lambda walk, h: measured(walk, h).sqrt(),
@@ -102,9 +165,13 @@ MEASURED = (
 
 
 def race_cases() -> list[Case]:
+<<<<<<< HEAD
     """Errors of several GRUs and of a rival; on one horizon the best is level with it."""
+=======
+    """Errors of several GRUs, and those of a rival; on one horizon they are level."""
+>>>>>>> mend0309
     cases = []
-    for rows, horizons, seed in ((10, 5, 12), (4, 7, 24), (3, 6, 36)):
+    for rows, horizons, seed in ((10, 5, 15), (4, 9, 30), (6, 12, 45)):
         members = 30 + 4 * drawn(rows, horizons, seed=seed)
         rival = 27 + 3 * drawn(horizons, seed=seed + 1)
         rival[1] = members[:, 1].min()  # level
@@ -127,6 +194,22 @@ def wins_by(errors: Callable[[Tensor], Tensor]) -> Any:
 best_wins = wins_by(lambda members: members.amin(dim=0))
 
 
+def turned(members: list[list[float]], rival: list[float]) -> int:
+    """The count if a row of the members were a horizon."""
+    return sum(min(row) <= r for row, r in zip(members, rival, strict=False))
+
+
+def is_turned(outcomes: list[Outcome]) -> bool:
+    """Whether each outcome is that, or two lengths that do not fit."""
+    unfit = r"zip\(\) argument 2 is|size of tensor a|could not be broadcast"
+    return all(
+        bool(re.search(unfit, outcome.trouble))
+        if outcome.trouble
+        else [part.tolist() for part in outcome.numbers] == [turned(**outcome.case.arguments)]
+        for outcome in outcomes
+    )
+
+
 def strictly_below(members: list[list[float]], rival: list[float]) -> int:
     """On how many horizons the best of the members is below the rival."""
     return sum(min(column) < r for *column, r in zip(*members, rival, strict=True))
@@ -137,6 +220,20 @@ BEST = (
         "strictly_below",
         strictly_below,
         "A level result counts: at *or* below.",
+    ),
+    Mistake(
+        "transposed",
+        turned,
+        "Here a row of `members` is one GRU, as in the record. The lesson's variable of that name "
+        "is turned the other way.",
+        when=is_turned,
+    ),
+    Mistake(
+        "one_by_one",
+        lambda members, rival: [
+            min(column) <= r for *column, r in zip(*members, rival, strict=True)
+        ],
+        "These are the horizons one by one, won or not. Count those that are won.",
     ),
     Mistake(
         "worst_of_them",
@@ -160,6 +257,12 @@ BEST = (
         "one for each: that is the point.",
     ),
     Mistake(
+        "most_wins_of_one_gru",
+        lambda members, rival: max(wins_by(lambda one: one[0])([row], rival) for row in members),
+        "Here one GRU is taken for all horizons, the one that wins most often. The exercise takes "
+        "another one for each: that is the point.",
+    ),
+    Mistake(
         "best_at_one_month",
         wins_by(lambda members: members[members[:, 0].argmin()]),
         "Here the best at the first horizon is taken for all of them. The exercise takes another "
@@ -175,6 +278,13 @@ BEST = (
         "losses_counted",
         lambda members, rival: len(rival) - best_wins(members, rival),
         "That counts where the rival is ahead. A smaller error wins.",
+    ),
+    Mistake(
+        "at_or_above",
+        lambda members, rival: sum(
+            min(column) >= r for *column, r in zip(*members, rival, strict=True)
+        ),
+        "That counts where the best is at or above the rival. A smaller error wins.",
     ),
     Mistake(
         "all_wins_counted",
@@ -297,6 +407,34 @@ CUT = (
         "One month too few stays.",
     ),
     Mistake(
+        "first_replaced",
+        lambda X, months, mean: torch.cat(
+            [torch.full_like(X[:, :months], mean), X[:, months:]], dim=1
+        ),
+        "The first `months` months are replaced. `months` says how many of the last ones stay.",
+    ),
+    Mistake(
+        "years",
+        lambda X, months, mean: cut_off(X, 12 * months, mean),
+        "Twelve times as many months stay: `months` counts months already.",
+    ),
+    Mistake(
+        "steps_of_the_gru",
+        lambda X, months, mean: cut_off(X, months // 4, mean),
+        "A quarter of the months stays: `months` counts months, not steps of four months.",
+    ),
+    Mistake(
+        "one_month_too_many_in_a_slice",
+        lambda X, months, mean: torch.cat(
+            [
+                torch.full_like(X[:, : X.shape[1] - months - 1], mean),
+                X[:, X.shape[1] - months - 1 :],
+            ],
+            dim=1,
+        ),
+        "One month too many stays.",
+    ),
+    Mistake(
         "one_month_too_many",
         lambda X, months, mean: cut_off(X, months + 1, mean),
         "One month too many stays.",
@@ -339,6 +477,12 @@ def height_cases() -> list[Case]:
     ]
 
 
+def own_statistics(X: Tensor, factor: float, mean: float, deviation: float) -> Tensor:
+    """The higher sun, scaled by itself."""
+    sun = factor * (X * deviation + mean)
+    return (sun - sun.mean()) / sun.std()
+
+
 HEIGHTS = (
     Mistake(
         "scaled_numbers_multiplied",
@@ -367,6 +511,28 @@ HEIGHTS = (
         "The higher sun is scaled by its own mean and deviation, and nothing is left of the "
         "height. The scaler stays that of the years that are learned from.",
         see="Break it",
+    ),
+    Mistake(
+        "own_statistics",
+        own_statistics,
+        "The higher sun is scaled by its own mean and deviation. The scaler stays that of the "
+        "years that are learned from.",
+        see="Break it",
+    ),
+    Mistake(
+        "wrong_sign",
+        lambda X, factor, mean, deviation: factor * X - (factor - 1) * mean / deviation,
+        "What is added to the scaled numbers has the wrong sign: a higher sun has a higher mean.",
+    ),
+    Mistake(
+        "units",
+        lambda X, factor, mean, deviation: factor * X + (factor - 1) * mean,
+        "What is added to the scaled numbers is in spots. In which units are these numbers?",
+    ),
+    Mistake(
+        "scaled_twice",
+        lambda X, factor, mean, deviation: (factor * ((X - mean) / deviation) - mean) / deviation,
+        "X is scaled once more. It is scaled already, and must first become the sun itself.",
     ),
     Mistake(
         "deviation_multiplied",
@@ -439,7 +605,25 @@ OTHER_LEVEL = (
     "0?"
 )
 
+
+def almost(outcomes: list[Outcome]) -> bool:
+    """Whether each factor is the right one to within 0.12."""
+    return all(
+        [part.numel() for part in outcome.numbers] == [1]
+        and abs(float(outcome.numbers[0]) - float(widening(**outcome.case.arguments))) < 0.12
+        for outcome in outcomes
+    ) and not Function(fan_cases, absolute=0.02, relative=0.01).same(
+        outcomes, Function(fan_cases).read(widening)
+    )
+
+
 WIDER = (
+    Mistake(
+        "large_steps",
+        lambda Q, Y: torch.ceil(10 * widening(Q, Y)) / 10,
+        "Near: search in smaller steps.",
+        when=almost,
+    ),
     Mistake(
         "level_above_the_median",
         lambda Q, Y: from_level(Q, Y, Q[:, :, 5]).flatten().quantile(0.8),
@@ -811,6 +995,23 @@ EXERCISES = (
                 "zero",
                 lambda h: 0.0,
                 "The errors have a mean of 0. Their squares have not.",
+            ),
+            Mistake(
+                "measured",
+                lambda h: 1.004 * h,
+                "Near, as a measurement is; here the formula is asked for.",
+                when=near_the_formula,
+            ),
+            Mistake(
+                "mean_absolute_error",
+                lambda h: (2 * h / math.pi) ** 0.5,
+                "That is the mean absolute error of normal steps. Here the errors are squared.",
+            ),
+            Mistake(
+                "sum_over_horizons",
+                lambda h: h * (h + 1) / 2,
+                "That is the sum over the horizons from 1 to h. Each horizon has its own error.",
+                see="The series",
             ),
             Mistake(
                 "mean_over_horizons",
