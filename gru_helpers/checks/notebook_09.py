@@ -165,11 +165,7 @@ MEASURED = (
 
 
 def race_cases() -> list[Case]:
-<<<<<<< HEAD
-    """Errors of several GRUs and of a rival; on one horizon the best is level with it."""
-=======
     """Errors of several GRUs, and those of a rival; on one horizon they are level."""
->>>>>>> mend0309
     cases = []
     for rows, horizons, seed in ((10, 5, 15), (4, 9, 30), (6, 12, 45)):
         members = 30 + 4 * drawn(rows, horizons, seed=seed)
