@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import itertools
 import json
 import math
 import random
@@ -399,6 +400,11 @@ def test_hostile_answers_get_a_verdict(exercise, monkeypatch):
         verdict = check(exercise.number, answer)
         assert verdict.passed is False
         assert verdict.message
+
+
+def test_names_without_end_are_not_waited_for():
+    assert "an int is none of the names" in check("01.3b", itertools.count()).message
+    assert not check("01.3b", itertools.repeat("W_xz")).passed
 
 
 def test_numbers_without_end_are_not_waited_for(monkeypatch):

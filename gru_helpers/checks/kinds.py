@@ -7,6 +7,7 @@ answers of the catalog are read in the same way, so that they are compared as eq
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -156,6 +157,7 @@ def plain_word(word: object) -> str:
     return re.sub(r"[\s\"'`“”._-]+", " ", str(word)).strip().casefold()
 
 
+MANY_NAMES = 1000  # more are not read
 SEPARATORS = r"(?:[,;\n]|->|>|\band\b)+\s*"  # between the names of a list
 NOTHING = {"none", "never", "nothing"}  # options that an empty list means too
 
@@ -223,7 +225,7 @@ class Names(Kind):
             )
         if not isinstance(answer, Iterable):
             raise NotThisKind(f"It is {called(answer)}, not a list of names.")
-        given = [part for part in answer if str(part).strip()]
+        given = [part for part in itertools.islice(answer, MANY_NAMES) if str(part).strip()]
         if not given and NOTHING & set(words):
             given = [option for option in self.options if plain_word(option) in NOTHING]
         found = []
