@@ -85,6 +85,14 @@ def test_the_right_answer_is_right_and_no_mistake(exercise):
     assert recognized(exercise, exercise.reading(exercise.right)) == []
 
 
+@pytest.mark.parametrize(
+    "exercise", [e for e in EXERCISES if isinstance(e.kind, Function)], ids=lambda e: e.number
+)
+def test_the_right_function_has_no_trouble(exercise):
+    """Otherwise an answer with the same trouble would be as good."""
+    assert not [o.trouble for o in exercise.kind.read(exercise.right) if o.trouble]
+
+
 @each_mistake
 def test_a_mistake_is_recognized_as_itself_and_as_nothing_else(exercise, mistake):
     wrong = answer_of(exercise, mistake.wrong)
@@ -549,6 +557,7 @@ def test_wrong_names_are_counted():
 
 
 def test_names_in_order():
+    assert Names(("r", "z"), ordered=True).tell(("z", "r"), ("r", "z")) == "It is another order."
     kind = Names(("r", "z", "n"), ordered=True)
     assert kind.same(kind.read("r z n"), ("r", "z", "n"))
     assert kind.tell(kind.read("z r n"), ("r", "z", "n")) == (

@@ -39,12 +39,13 @@ class OutOfTime(BaseException):
 class Call:
     """What one call of a function came to.
 
-    ``trouble`` is a sentence without its subject ("raises …"), or empty; ``changed`` names the
-    arguments into which the function has written.
+    ``trouble`` is a sentence without its subject ("raises …"), or empty; ``stopped`` says that the
+    time was over; ``changed`` names the arguments into which the function has written.
     """
 
     value: Any = None
     trouble: str = ""
+    stopped: bool = False
     printed: str = ""
     changed: list[str] = field(default_factory=list)
 
@@ -148,18 +149,21 @@ def sentence_of(error: BaseException) -> str:
     return words[0][:200].rstrip(".") if words else "no message"
 
 
-def arguments_trouble(function: Callable[..., Any], names: tuple[str, ...]) -> str:
-    """Why a function cannot be called with that many arguments, or nothing."""
+def ways_to_call(
+    function: Callable[..., Any], arguments: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any], str]:
+    """The arguments by place, or by name where only that fits; and why neither does, or nothing."""
+    in_places = tuple(arguments.values())
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
-        return ""  # some built-in functions do not tell
-    try:
-        signature.bind(*names)
-    except TypeError:
-        wanted = f"{len(names)} argument{'s' if len(names) > 1 else ''}"
-        return f"cannot be called with {wanted} ({', '.join(names)}): it is {signature}"
-    return ""
+        return in_places, {}, ""  # some built-in functions do not tell
+    for places, names in ((in_places, {}), ((), arguments)):
+        with contextlib.suppress(TypeError):
+            signature.bind(*places, **names)
+            return places, names, ""
+    wanted = f"{len(arguments)} argument{'s' if len(arguments) > 1 else ''}"
+    return (), {}, f"cannot be called with {wanted} ({', '.join(arguments)}): it is {signature}"
 
 
 def same_thing(one: Any, other: Any) -> bool:
@@ -195,13 +199,13 @@ def call(
     arguments: dict[str, Any],
     limit_seconds: float = LIMIT_SECONDS,
 ) -> Call:
-    """Call ``function`` with the values of ``arguments``, in their order.
+    """Call ``function`` with the values of ``arguments``, in their order or by their names.
 
     The arguments are given as they are: hand in copies. Errors, ``sys.exit`` and endless loops end
     in ``Call.trouble``; only an interrupt by the user goes through.
     """
     result, before = Call(), copied(arguments)
-    result.trouble = arguments_trouble(function, tuple(arguments))
+    places, names, result.trouble = ways_to_call(function, arguments)
     if result.trouble:
         return result
     silence = io.StringIO()
@@ -212,11 +216,12 @@ def call(
             contextlib.redirect_stderr(silence),
             limited(limit_seconds),
         ):
-            value = function(*arguments.values())
+            value = function(*places, **names)
             if isinstance(value, (Iterator, ValuesView)):  # runs only now: a generator, a map
                 value = list(itertools.islice(value, MOST))
             result.value = value
     except OutOfTime:
+        result.stopped = True
         result.trouble = (
             f"was stopped after {LIMIT_SECONDS:g} seconds, the time for all cases together: does "
             "it ever end? If it does, let it do the same in fewer steps"

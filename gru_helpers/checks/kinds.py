@@ -45,17 +45,20 @@ class Kind:
         raise NotImplementedError
 
 
-def plain_name(name: object) -> str:
-    """A name without case, article, underscores and hyphens."""
-    return re.sub(r"^the ", "", re.sub(r"[\s_-]+", " ", str(name)).strip().casefold())
+def plain_word(word: object) -> str:
+    """A word without case, article, quotes and hyphens; yes and no for truth values."""
+    if isinstance(word, bool):
+        return "yes" if word else "no"
+    plain = re.sub(r"[\s\"'`“”._-]+", " ", str(word)).strip().casefold()
+    return plain.removeprefix("the ")
 
 
 def in_order(answer: Mapping[Any, Any], names: tuple[str, ...]) -> list[Any]:
     """The values of a dict by its names; ``NotThisKind`` if these are others."""
-    given = {plain_name(key): value for key, value in answer.items()}
-    if set(given) != {plain_name(name) for name in names}:
+    given = {plain_word(key): value for key, value in answer.items()}
+    if set(given) != {plain_word(name) for name in names}:
         raise NotThisKind(f"It is a dict, whose names are not {', '.join(names)}.")
-    return [given[plain_name(name)] for name in names]
+    return [given[plain_word(name)] for name in names]
 
 
 def tolerance(absolute: float, relative: float) -> str:
@@ -148,13 +151,6 @@ class Between(Kind):
         if reading != reading:
             return "It is nan, which is no number."
         return "It is too large." if reading > self.high else "It is too small."
-
-
-def plain_word(word: object) -> str:
-    """A word of a choice, whatever its case, quotes and spaces; yes and no for truth values."""
-    if isinstance(word, bool):
-        return "yes" if word else "no"
-    return re.sub(r"[\s\"'`“”._-]+", " ", str(word)).strip().casefold()
 
 
 MANY_NAMES = 1000  # more are not read
@@ -258,12 +254,12 @@ class Names(Kind):
             lack = f"{missing} {'are' if missing > 1 else 'is'} missing"
             belong = belong if extra else "All of yours belong"
             return f"{belong}; {lack if missing else 'none is missing'}."
-        if len(reading) != len(right) and len(set(right)) < len(right):
-            return f"There are {len(reading)} names, where {len(right)} are asked for."
         if len(reading) != len(right):
             twice = len(set(right)) == len(right)
             rest = "and some stand there twice" if twice else f"where {len(right)} are asked for"
             return f"There are {len(reading)} names, {rest}."
+        if len(right) <= 2:
+            return "It is another order."
         place = next(k for k in range(len(right)) if reading[k] != right[k])
         return f"The first place that is not right is number {place + 1}."
 
@@ -523,7 +519,7 @@ class Function(Kind):
         plain = self.plain
         for one, other in zip(reading, right, strict=False):
             if one.trouble or other.trouble:
-                if one.trouble != other.trouble:
+                if one.trouble != other.trouble or one.call.stopped:
                     return one, "trouble"
                 continue
             if not plain.same(one.numbers, other.numbers):
@@ -564,7 +560,7 @@ class Function(Kind):
             names = ", ".join(outcome.call.changed) or "nothing"
             return (
                 f"The numbers are right, but the function writes into its argument {names}, "
-                "so that the caller's tensor changes too: make a new tensor instead."
+                "so that the caller's own changes too: make a new one instead."
             )
         if aspect == "graph":
             return f"The numbers are right ({on}), but {graph_words(outcome, expected)}."

@@ -28,7 +28,7 @@ from .kinds import (
     Outcome,
     TensorOf,
     number,
-    plain_name,
+    plain_word,
 )
 from .samples import drawn
 from .values import NotThisKind, read_numbers
@@ -678,7 +678,7 @@ LEFT = tuple(f"{model}, {measure}" for model in MODELS for measure in MEASURES)
 
 def short(*names: Any) -> str:
     """Names in one, in any order, without case, points and the word model."""
-    plain = [plain_name(name).replace(".", " ").replace(" model", "") for name in names]
+    plain = [plain_word(name).replace(".", " ").replace(" model", "") for name in names]
     return ", ".join(sorted(plain))
 
 
