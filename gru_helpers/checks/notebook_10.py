@@ -54,6 +54,11 @@ FOUR = ("W_xz", "b_z", "W_xh", "b_h")
 def four_weights(answer: Any) -> Tensor:
     """W_xz, b_z, W_xh, b_h as six numbers; also from a ``Layer``."""
     if hasattr(answer, "W_x") and hasattr(answer, "b"):  # a Layer, as the notebook builds it
+        if len(getattr(answer, "W_h", ())):
+            raise NotThisKind(
+                "It is a layer of another cell: it has recurrent weights W_h, where a minGRU has "
+                "none."
+            )
         answer = [part for pair in zip(answer.W_x, answer.b, strict=True) for part in pair]
     if isinstance(answer, Mapping) and set(answer) == set(FOUR):
         answer = [answer[name] for name in FOUR]
@@ -301,6 +306,8 @@ GRID = [(x, y) for x in VALUES for y in VALUES]
 def readout(answer: Any) -> Tensor:
     """x, y and weight of each unit of a symbol, (3, number of units)."""
     found = [part.double() for part in read_numbers(answer)]
+    if len(found) > 3 and all(part.shape == (3,) for part in found):  # a triple for each unit
+        found = [torch.stack(found)]
     if len(found) == 2 and found[0].dim() == 2 and found[0].shape[1] == 2:  # pairs, and weights
         found = [*found[0].T, found[1]]
     if len(found) == 1 and found[0].dim() == 2 and 3 in found[0].shape:
@@ -391,15 +398,33 @@ def readout_mistake(name: str, wrong: Callable[[], Tensor], hint: str) -> Mistak
 # --- 7: larger first weights --------------------------------------------------------------------
 
 
+STRETCHED = 2.5
+
+
+def alike(W: Tensor) -> Tensor:
+    """1 if weights side by side, or one below the other, go together; 0 if they do not."""
+    if W.dim() != 2 or min(W.shape) < 2:
+        return W.new_zeros(())
+    W = W - W.mean()
+    shared = (W[:, 1:] * W[:, :-1]).mean(), (W[1:] * W[:-1]).mean()
+    return (torch.stack(shared).max() > 0.4 * (W**2).mean()).double()
+
+
 @dataclass(frozen=True)
 class Drawn(Function):
-    """A function that draws weights; only their spread counts."""
+    """A function that draws weights; only their spread counts, and that they are drawn."""
 
     def tried_in(
         self, function: Callable[..., Any], case: Case, dtype: torch.dtype, end: float
     ) -> Outcome:
-        """The shape, and smallest, largest and mean square, in units of 1 / sqrt(d)."""
+        """The shape, smallest, largest and mean square in units of 1 / sqrt(d), and ``alike``.
+
+        The limits are stretched, so that they are compared more closely than the mean square.
+        """
         outcome = super().tried_in(function, case, dtype, end)
+        rows = outcome.numbers
+        if len(rows) > 1 and rows[0].dim() == 1 and len({row.shape for row in rows}) == 1:
+            outcome.numbers = [torch.stack([row.double() for row in rows])]  # nested lists
         if not outcome.trouble and len(outcome.numbers) != 1:
             outcome.trouble = f"returns {len(outcome.numbers)} tensors, where one is expected"
         if outcome.trouble:
@@ -409,7 +434,8 @@ class Drawn(Function):
         W = W.double() * case.arguments["d"] ** 0.5
         shape = torch.tensor([*W.shape[:4], *[0] * (4 - W.dim())], dtype=torch.float64)
         if W.numel():
-            outcome.numbers = [torch.stack([*shape, W.min(), W.max(), (W**2).mean()])]
+            limits = STRETCHED * W.min(), STRETCHED * W.max()
+            outcome.numbers = [torch.stack([*shape, *limits, (W**2).mean(), alike(W)])]
         return outcome
 
     def tell(self, reading: list[Outcome], right: list[Outcome]) -> str:
@@ -419,10 +445,12 @@ class Drawn(Function):
             return super().tell(reading, right)
         place = reading.index(found[0])
         given, words = found[0].numbers, found[0].case.words
-        if len(given[0]) != 7 or (given[0][:4] != right[place].numbers[0][:4]).any():
+        if len(given[0]) != 8 or (given[0][:4] != right[place].numbers[0][:4]).any():
             return f"On {words}: the shape is not (d, h)."
+        if given[0][7]:
+            return f"On {words}: neighbors are alike. Is every weight drawn by itself?"
         d = found[0].case.arguments["d"] ** 0.5
-        low, high = (given[0][4:6] / d).tolist()
+        low, high = (given[0][4:6] / d / STRETCHED).tolist()
         return f"On {words}: the weights lie between {low:.3f} and {high:.3f}."
 
 
@@ -444,11 +472,11 @@ def around(bound: Callable[[int, int], float]) -> Any:
 def looks_normal(reading: list[Outcome], scale: Callable[[float], float]) -> bool:
     """Whether weights have normal tails, and the standard deviation ``scale(d)``."""
     for outcome in reading:
-        if outcome.trouble or len(outcome.numbers) != 1 or len(outcome.numbers[0]) != 7:
+        if outcome.trouble or len(outcome.numbers) != 1 or len(outcome.numbers[0]) != 8:
             return False
         wanted = outcome.case.arguments["d"] * scale(outcome.case.arguments["d"]) ** 2
-        _, largest, square = outcome.numbers[0][4:].tolist()
-        if not (0.8 < square / wanted < 1.25 and largest > 2.2 * square**0.5):
+        _, largest, square, _ = outcome.numbers[0][4:].tolist()
+        if not (0.8 < square / wanted < 1.25 and largest / STRETCHED > 2.2 * square**0.5):
             return False
     return True
 
@@ -1077,6 +1105,16 @@ EXERCISES = (
                 "These are standard normal numbers, as large as they come.",
                 see=LOOP,
                 when=lambda reading: looks_normal(reading, lambda d: 1.0),
+            ),
+            Mistake(
+                "not_drawn",
+                lambda d, h: torch.linspace(-(d**-0.5), d**-0.5, d * h).view(d, h),
+                "The range is right, but neighbors go together: every weight is drawn by itself.",
+                see=LOOP,
+                when=lambda reading: all(
+                    len(o.numbers) == 1 and len(o.numbers[0]) == 8 and bool(o.numbers[0][7])
+                    for o in reading
+                ),
             ),
             Mistake(
                 "unit_range",

@@ -32,7 +32,10 @@ def timed(size: tuple[int, int, int], *milliseconds: float) -> Row:
         **dict(zip(("num_steps", "batch_size", "num_hiddens"), size, strict=True)),
         "vocab_size": 28,
         "rounds": 101,
-        "seconds": {n: {"median": s, "quartiles": [0.9 * s, 1.2 * s]} for n, s in seconds.items()},
+        "seconds": {
+            name: {"median": s, "quartiles": [(0.95 - 0.1 * place) * s, (1.1 + 0.1 * place) * s]}
+            for place, (name, s) in enumerate(seconds.items())
+        },
         "ratios": {f"{a} / {b}": seconds[a] / seconds[b] for a, b in PAIRS},
     }
 
@@ -172,31 +175,37 @@ def geometric(p: Tensor, q: Tensor, w: Tensor) -> Tensor:
     return p**w * q ** (1 - w)
 
 
-def line(label: str, seconds: float, *columns: float) -> Row:
-    """A line as in the record."""
+def line(label: str, minibatches: int, seconds: float, *columns: float, spread: float = 0) -> Row:
+    """A line as in the record; with a spread, the median of three seeds."""
     names = ("training", "development", "heldout", "mixed")
     found = dict(zip(names, columns, strict=True))
+    every = [found["heldout"] + shift for shift in ((0, -spread, spread) if spread else (0,))]
     return {
         "label": label,
-        "seeds": 1,
+        "minibatches": minibatches,
+        "seeds": len(every),
         "seconds": seconds,
         **found,
-        "every_heldout": [found["heldout"]],
+        "weight": 0.5,
+        "every_heldout": every,
     }
 
 
 def lines_cases() -> list[Case]:
-    """A record that was made up: the two columns choose differently."""
+    """A record that was made up: the two columns choose differently.
+
+    As in the record itself, the slowest line is not the longest run.
+    """
     log = [
-        line("plain", 60.0, 2.5, 6.3, 5.8, 4.06),
-        line("dropped", 62.0, 3.6, 4.62, 4.41, 3.91),
-        line("higher", 61.0, 3.5, 4.40, 4.36, 3.90),
-        line("three minutes", 180.0, 3.2, 4.2, 4.0, 3.8),
+        line("plain", 2000, 60.0, 2.5, 6.3, 5.8, 4.06),
+        line("dropped", 2000, 62.0, 3.6, 4.62, 4.27, 3.91),
+        line("higher", 2000, 61.0, 3.5, 4.40, 4.36, 3.90, spread=0.04),
+        line("three minutes", 7000, 180.0, 3.2, 4.2, 4.0, 3.8, spread=0.01),
     ]
     others = [
-        line("nothing hidden", 60.0, 3.4, 4.43, 4.29, 3.93),
-        line("64 rows", 55.0, 3.9, 4.58, 4.17, 3.97),
-        line("two layers", 70.0, 3.8, 4.71, 4.33, 3.87),
+        line("nothing hidden", 2000, 60.0, 3.4, 4.43, 4.29, 3.93),
+        line("64 rows", 1000, 55.0, 3.9, 4.58, 4.17, 3.97, spread=0.03),
+        line("two layers", 2000, 900.0, 3.8, 4.71, 4.33, 3.87),
     ]
     return [Case({"log": log, "others": others}, "a record that was made up")]
 
@@ -450,8 +459,8 @@ EXERCISES = (
     Exercise(
         "11.2b",
         "how many operations autograd has recorded for the outputs of `gru`: 35 steps, one row, "
-        "weights that receive gradients",
-        Between(400, 1600),
+        "weights that receive gradients (with the `AccumulateGrad` of each of these, or without)",
+        Between(755, 830),
         782,
         "Each is a call on the way back, however little there is to do in it; the fast GRU is a "
         "single one.",
@@ -482,6 +491,20 @@ EXERCISES = (
                 "Nothing has been recorded: do the parameters require gradients, and is autograd "
                 "on?",
                 when=lambda count: count == 0,
+            ),
+            Mistake(
+                "walked_from_the_state",
+                709,
+                "Perhaps you walked back from the last state H. The outputs have operations of "
+                "their own, at each step.",
+                when=lambda count: 690 <= count <= 716,
+            ),
+            Mistake(
+                "one_step_missing",
+                749,
+                "A few are missing, about as many as one step has. Were there 35 steps, not one "
+                "fewer?",
+                when=lambda count: 730 <= count < 755,
             ),
             Mistake(
                 "counted_again",
@@ -820,7 +843,7 @@ EXERCISES = (
         "11.6b",
         "a function of the lines log and others, as in the record's log and ablations, that "
         "returns the held-out perplexity of the line that the development column chooses, and of "
-        "that which the held-out column chooses",
+        "that which the held-out column chooses (all but the longest run, the last of the log)",
         Function(lines_cases, results=("the honest one", "the lie")),
         chosen(),
         "The held-out number of a line that the development column chose is honest, whoever wins.",
@@ -834,8 +857,8 @@ EXERCISES = (
             Mistake(
                 "longest_included",
                 chosen(rows=lambda log, others: log + others),
-                "The longest run is among the lines. It reads more text than all others, and is "
-                "left out here.",
+                "The longest run is among the lines. It reads more text than all others (others "
+                "took more seconds), and is left out here: where does it stand?",
             ),
             Mistake(
                 "log_alone",
@@ -858,6 +881,37 @@ EXERCISES = (
                 "development_reported_twice",
                 chosen(shown="development"),
                 "These are development perplexities. What is reported is the held-out one.",
+            ),
+            Mistake(
+                "best_seed",
+                lambda log, others: [
+                    min(
+                        min(log[:-1] + others, key=lambda row: row["development"])["every_heldout"]
+                    ),
+                    min(min(row["every_heldout"]) for row in log[:-1] + others),
+                ],
+                "These are the best seeds of the lines. The column `heldout` has one number for "
+                "each line.",
+            ),
+            Mistake(
+                "luckiest_seed",
+                lambda log, others: [
+                    min(log[:-1] + others, key=lambda row: row["development"])["heldout"],
+                    min(min(row["every_heldout"]) for row in log[:-1] + others),
+                ],
+                "The lie is that of a single seed. It looks at the column `heldout`, which has "
+                "one number for each line.",
+            ),
+            Mistake(
+                "development_twice",
+                chosen(by=("development", "development")),
+                "Both lines were chosen by the development column.",
+            ),
+            Mistake(
+                "record_read_inside",
+                lambda log, others: (4.1389, 4.1389),
+                "That is the lesson's own record. Use the lines that are handed over, `log` and "
+                "`others`.",
             ),
             Mistake(
                 "heldout_twice",
