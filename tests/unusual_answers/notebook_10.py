@@ -116,7 +116,7 @@ UNUSUAL = {
         [torch.tensor([[0.0], [-50.0]]), torch.tensor([12.0]), torch.eye(2)[:1].T, torch.zeros(1)],
     ],
     "10.3": [start_in_place, start_by_stacking, start_by_rows],
-    "10.4": [{"best": 3.0, "worst": 0.0, "middle": 1.0}],
+    "10.4": [{"best": 3.0, "worst": 0.0, "middle": 1.0}, {1: 0.5, 0: 0.25, 3: 0.75}],
     "10.5a": [numbered_in_a_loop, numbered_from_one],
     "10.5b": [["both", "symbols only"]],
     "10.6a": [

@@ -98,6 +98,10 @@ UNUSUAL = {
     ],
     "11.1b": [
         [35, 32, 64, 35, 32, 1024],
+        [
+            {"num_hiddens": units, "num_steps": 35, "batch_size": 32, "rounds": 9, "seconds": {}}
+            for units in (64, 1024)
+        ],
         np.array([[35.0, 32, 64], [35, 32, 1024]]),
         torch.tensor([[35, 32, 64], [35, 32, 1024]]),
     ],
