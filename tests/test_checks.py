@@ -415,6 +415,17 @@ def test_names_without_end_are_not_waited_for():
     assert not check("01.3b", itertools.repeat("W_xz")).passed
 
 
+def test_names_are_no_dict_of_all_of_them_and_two_options_are_not_told_apart():
+    names = Names(("a", "b", "c"))
+    assert names.read({"a": True, "b": False, "c": True}) == ("a", "c")
+    assert names.read({"a": 0.9, "c": 0.5}) == ("a", "c")
+    assert names.read(dict.fromkeys("abc", 0.0)) == ("a", "b", "c")
+    with pytest.raises(kinds.NotThisKind, match="only the names that belong"):
+        names.read({"a": 0.9, "b": 0.1, "c": 0.5})
+    two = Names(("a", "b"), ordered=True)
+    assert two.tell(("a", "b", "b"), ("a", "b", "a")) == "Not all of them are right."
+
+
 def test_numbers_without_end_are_not_waited_for(monkeypatch):
     monkeypatch.setattr("gru_helpers.checks.values.LARGEST", 1000)
     assert "more than 1,000 numbers" in check("01.2", endless_numbers()).message

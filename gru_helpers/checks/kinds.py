@@ -214,6 +214,10 @@ class Names(Kind):
         words = {plain_word(option): option for option in self.options}
         if isinstance(answer, Mapping) and all(type(v) is bool for v in answer.values()):
             answer = [name for name, belongs in answer.items() if belongs]
+        if isinstance(answer, Mapping) and len(answer) == len(self.options) and not self.ordered:
+            values = list(answer.values())
+            if all(type(v) in (int, float) for v in values) and len(set(values)) > 1:
+                raise NotThisKind("It is a dict of numbers: hand in only the names that belong.")
         if isinstance(answer, str):
             one, several = plain_word(answer) in words, re.search(SEPARATORS, answer)
             answer = (
@@ -260,6 +264,8 @@ class Names(Kind):
             return f"There are {len(reading)} names, {rest}."
         if len(right) <= 2:
             return "It is another order."
+        if len(self.options) <= 2:
+            return "Not all of them are right."
         place = next(k for k in range(len(right)) if reading[k] != right[k])
         return f"The first place that is not right is number {place + 1}."
 

@@ -54,6 +54,11 @@ FOUR = ("W_xz", "b_z", "W_xh", "b_h")
 def four_weights(answer: Any) -> Tensor:
     """W_xz, b_z, W_xh, b_h as six numbers; also from a ``Layer``."""
     if hasattr(answer, "W_x") and hasattr(answer, "b"):  # a Layer, as the notebook builds it
+        if len(getattr(answer, "W_h", ())):
+            raise NotThisKind(
+                "It is a layer of another cell: it has recurrent weights W_h, where a minGRU has "
+                "none."
+            )
         answer = [part for pair in zip(answer.W_x, answer.b, strict=True) for part in pair]
     if isinstance(answer, Mapping) and set(answer) == set(FOUR):
         answer = [answer[name] for name in FOUR]
@@ -174,6 +179,12 @@ def changed_at(
 start_moved = changed_at(0, lambda a, b, start: b + a * start)
 
 
+def second_step_changed(reading: list[Outcome]) -> bool:
+    """Whether one step was too few, because there is no second."""
+    one, *more = reading
+    return "IndexError" in one.trouble and not any(outcome.trouble for outcome in more)
+
+
 def states_from(a: Tensor, b: Tensor, start: Tensor) -> Tensor:
     """All states of the recurrence."""
     states = []
@@ -186,6 +197,21 @@ def states_from(a: Tensor, b: Tensor, start: Tensor) -> Tensor:
 def all_carried(a: Tensor, b: Tensor, start: Tensor) -> Tensor:
     """What the start adds to every state, added to every b."""
     return b + a.cumprod(0) * start
+
+
+# --- 4: an order of biases -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ranking(Numbers):
+    """Numbers from worst to best; also a dict from each to what it has reached."""
+
+    def read(self, answer: Any) -> Tensor:
+        """The numbers in their order."""
+        if isinstance(answer, Mapping) and all(type(key) in (int, float) for key in answer):
+            (reached,) = read_numbers(list(answer.values())) or [torch.zeros(0)]
+            answer = [list(answer)[place] for place in reached.flatten().argsort().tolist()]
+        return super().read(answer)
 
 
 # --- 5: numbered tokens -------------------------------------------------------------------------
@@ -238,7 +264,7 @@ def token_cases() -> list[Case]:
     """Three sequences of ids, of the lesson's length, numbered in the three ways."""
     X = torch.full((3, 36), BLANK)
     X[:, 32:] = QUESTION
-    symbols = torch.tensor([[3, 3, 0, 7], [2, 3, 0, 1], [7, 1, 2, 0]])
+    symbols = torch.tensor([[3, 3, 0, 7], [2, 3, 0, 1], [7, 1, 3, 0]])
     X = X.scatter(1, torch.tensor([[2, 7, 15, 30], [0, 1, 20, 31], [5, 6, 7, 28]]), symbols)
     return [
         Case({"X": X, "symbols_too": symbols, "questions_too": questions}, words)
@@ -272,12 +298,27 @@ def tokens_with(
     return tokens
 
 
+def over_all_rows(is_symbol: Tensor) -> Tensor:
+    """Places counted on from one sequence to the next."""
+    return is_symbol.flatten().cumsum(0).view(is_symbol.shape) - 1
+
+
+def counted_over_all_rows(reading: list[Outcome]) -> bool:
+    """Whether places go on from one sequence to the next, with ids of one's own or the lesson's."""
+    kind = Tokens(token_cases)
+    apart: dict[str, Any] = {"other": lambda X, place: X + 1000, "first_question": 2000}
+    return any(
+        kind.same(reading, kind.read(tokens_with(place=over_all_rows, **more)))
+        for more in ({}, apart)
+    )
+
+
 # --- 6: order from fading -----------------------------------------------------------------------
 
 
 def fading_cases() -> list[Case]:
     """Factors of a symbol and of a question."""
-    pairs = ((0.5, 0.2), (0.9, 0.35), (0.1, 0.65))
+    pairs = ((0.9, 0.35), (0.5, 0.2), (0.1, 0.65))
     return [Case({"x": x, "y": y}, f"x = {x}, y = {y}") for x, y in pairs]
 
 
@@ -301,6 +342,8 @@ GRID = [(x, y) for x in VALUES for y in VALUES]
 def readout(answer: Any) -> Tensor:
     """x, y and weight of each unit of a symbol, (3, number of units)."""
     found = [part.double() for part in read_numbers(answer)]
+    if len(found) > 3 and all(part.shape == (3,) for part in found):  # a triple for each unit
+        found = [torch.stack(found)]
     if len(found) == 2 and found[0].dim() == 2 and found[0].shape[1] == 2:  # pairs, and weights
         found = [*found[0].T, found[1]]
     if len(found) == 1 and found[0].dim() == 2 and 3 in found[0].shape:
@@ -365,6 +408,8 @@ FADINGS = {
     "question_not_counted": fading_with(questions=lambda j: j),
     "own_symbol_counted": fading_with(symbols=lambda i: 4 - i),
     "factors_exchanged": lambda x, y: fading(y, x),
+    "gates_reversed": lambda x, y: fading(1 - x, 1 - y),
+    "written_share_and_question": fading_with(written=lambda x, y: 1.0, questions=lambda j: j),
 }
 
 
@@ -391,15 +436,33 @@ def readout_mistake(name: str, wrong: Callable[[], Tensor], hint: str) -> Mistak
 # --- 7: larger first weights --------------------------------------------------------------------
 
 
+STRETCHED = 2.5
+
+
+def alike(W: Tensor) -> Tensor:
+    """1 if weights side by side, or one below the other, go together; 0 if they do not."""
+    if W.dim() != 2 or min(W.shape) < 2:
+        return W.new_zeros(())
+    W = W - W.mean()
+    shared = (W[:, 1:] * W[:, :-1]).mean(), (W[1:] * W[:-1]).mean()
+    return (torch.stack(shared).max() > 0.4 * (W**2).mean()).double()
+
+
 @dataclass(frozen=True)
 class Drawn(Function):
-    """A function that draws weights; only their spread counts."""
+    """A function that draws weights; only their spread counts, and that they are drawn."""
 
     def tried_in(
         self, function: Callable[..., Any], case: Case, dtype: torch.dtype, end: float
     ) -> Outcome:
-        """The shape, and smallest, largest and mean square, in units of 1 / sqrt(d)."""
+        """The shape, smallest, largest and mean square in units of 1 / sqrt(d), and ``alike``.
+
+        The limits are stretched, so that they are compared more closely than the mean square.
+        """
         outcome = super().tried_in(function, case, dtype, end)
+        rows = outcome.numbers
+        if len(rows) > 1 and rows[0].dim() == 1 and len({row.shape for row in rows}) == 1:
+            outcome.numbers = [torch.stack([row.double() for row in rows])]  # nested lists
         if not outcome.trouble and len(outcome.numbers) != 1:
             outcome.trouble = f"returns {len(outcome.numbers)} tensors, where one is expected"
         if outcome.trouble:
@@ -409,7 +472,8 @@ class Drawn(Function):
         W = W.double() * case.arguments["d"] ** 0.5
         shape = torch.tensor([*W.shape[:4], *[0] * (4 - W.dim())], dtype=torch.float64)
         if W.numel():
-            outcome.numbers = [torch.stack([*shape, W.min(), W.max(), (W**2).mean()])]
+            limits = STRETCHED * W.min(), STRETCHED * W.max()
+            outcome.numbers = [torch.stack([*shape, *limits, (W**2).mean(), alike(W)])]
         return outcome
 
     def tell(self, reading: list[Outcome], right: list[Outcome]) -> str:
@@ -419,10 +483,12 @@ class Drawn(Function):
             return super().tell(reading, right)
         place = reading.index(found[0])
         given, words = found[0].numbers, found[0].case.words
-        if len(given[0]) != 7 or (given[0][:4] != right[place].numbers[0][:4]).any():
+        if len(given[0]) != 8 or (given[0][:4] != right[place].numbers[0][:4]).any():
             return f"On {words}: the shape is not (d, h)."
+        if given[0][7]:
+            return f"On {words}: neighbors are alike. Is every weight drawn by itself?"
         d = found[0].case.arguments["d"] ** 0.5
-        low, high = (given[0][4:6] / d).tolist()
+        low, high = (given[0][4:6] / d / STRETCHED).tolist()
         return f"On {words}: the weights lie between {low:.3f} and {high:.3f}."
 
 
@@ -444,11 +510,11 @@ def around(bound: Callable[[int, int], float]) -> Any:
 def looks_normal(reading: list[Outcome], scale: Callable[[float], float]) -> bool:
     """Whether weights have normal tails, and the standard deviation ``scale(d)``."""
     for outcome in reading:
-        if outcome.trouble or len(outcome.numbers) != 1 or len(outcome.numbers[0]) != 7:
+        if outcome.trouble or len(outcome.numbers) != 1 or len(outcome.numbers[0]) != 8:
             return False
         wanted = outcome.case.arguments["d"] * scale(outcome.case.arguments["d"]) ** 2
-        _, largest, square = outcome.numbers[0][4:].tolist()
-        if not (0.8 < square / wanted < 1.25 and largest > 2.2 * square**0.5):
+        _, largest, square, _ = outcome.numbers[0][4:].tolist()
+        if not (0.8 < square / wanted < 1.25 and largest / STRETCHED > 2.2 * square**0.5):
             return False
     return True
 
@@ -563,6 +629,34 @@ EXERCISES = (
                 counts_with(matrices=(0,) * 8),
                 "The recurrent matrices are missing, from units to units.",
                 see=LOOP,
+            ),
+            Mistake(
+                "bias_for_each_recurrent_matrix",
+                counts_with(further=tuple(m + f for m, f in zip(MATRICES, FURTHER, strict=True))),
+                "PyTorch keeps two biases for each block. How many does `Layer` draw?",
+                see=LOOP,
+            ),
+            Mistake(
+                "mingru_with_two_matrices",
+                counts_with(matrices=(1, 4, 3, 3, 2, 2, 1, 2)),
+                f"Only the minGRU is wrong. {ALL_OF_THE_STATE}",
+                see=LOOP,
+            ),
+            Mistake(
+                "mgu_with_one_block",
+                counts_with((1, 4, 3, 3, 2, 1, 2, 2), (1, 4, 3, 3, 2, 1, 1, 0)),
+                "Only the MGU is wrong: it has one gate, and beside it a candidate.",
+                see=LOOP,
+            ),
+            Mistake(
+                "output_layer_of_28",
+                counts_with(plus=lambda d, h: (h + 1) * 28),
+                "An output layer for 28 characters is counted too: it is left out here.",
+            ),
+            Mistake(
+                "sorted",
+                lambda d, h: sorted(counts_with()(d, h)),
+                "The numbers are right, but sorted: give them in the order of `CELLS`.",
             ),
         ),
     ),
@@ -704,13 +798,36 @@ EXERCISES = (
                 "The start is put in front, as a step of its own. That would do with an a in front "
                 "too, but it makes one state more; asked for is one changed element.",
             ),
+            Mistake(
+                "subtracted",
+                changed_at(0, lambda a, b, start: b - a * start),
+                "The place is right. Put t = 0 into the recurrence: which sign has the state "
+                "before it?",
+            ),
+            Mistake(
+                "what_is_added_kept_too",
+                changed_at(0, lambda a, b, start: a * (start + b)),
+                "The place is right. Is what the first step adds multiplied by a as well?",
+            ),
+            Mistake(
+                "new_share_twice",
+                changed_at(0, lambda a, b, start: a * start + (1 - a) * b),
+                "The place is right. But b holds the share 1 - z already.",
+            ),
+            Mistake(
+                "second_element",
+                changed_at(1, lambda a, b, start: b + a * start),
+                "The second element has changed, which a single step does not have. The first "
+                "step is number 0.",
+                when=second_step_changed,
+            ),
         ),
     ),
     Exercise(
         "10.4",
         "the three biases 0, 1 and 3, from that with the smallest share of right sequences to "
         "that with the largest",
-        Numbers(("worst", "middle", "best")),
+        Ranking(("worst", "middle", "best")),
         (0, 1, 3),
         "Its place in the table is that of the recipe, which gave every cell a bias of 1.",
         TABLES,
@@ -845,6 +962,29 @@ EXERCISES = (
                 tokens_with(switches=lambda s, q: (True, True)),
                 "Everything is numbered, whatever the switches say.",
             ),
+            Mistake(
+                "counted_over_all_rows",
+                tokens_with(place=over_all_rows),
+                "The count goes on from one sequence to the next: each sequence has a first "
+                "symbol of its own.",
+                when=counted_over_all_rows,
+            ),
+            Mistake(
+                "symbol_lost",
+                tokens_with(symbol=lambda X, place: 8 * place),
+                "Symbols in the same place all have the same id: which symbol it is must be "
+                "told too.",
+            ),
+            Mistake(
+                "questions_from_nine",
+                tokens_with(first_question=9),
+                "The numbered questions have ids that symbols in the second place have already.",
+            ),
+            Mistake(
+                "switches_negated",
+                tokens_with(switches=lambda s, q: (not s, not q)),
+                "The switches work the wrong way round: what is asked for is left out.",
+            ),
         ),
     ),
     Exercise(
@@ -870,7 +1010,7 @@ EXERCISES = (
             Mistake(
                 "each_helps",
                 ("symbols only", "questions only", "both"),
-                "One of the two does nothing by itself. Was the net drawn anew for each training?",
+                "Does each of these reach a fifth? Was the net drawn anew for each training?",
             ),
             Mistake(
                 "everything",
@@ -958,6 +1098,25 @@ EXERCISES = (
                 "A state does not fade by an amount, but by a factor at each step: multiply.",
                 see="01: How long does a gate remember?",
             ),
+            Mistake(
+                "written_share_and_question",
+                FADINGS["written_share_and_question"],
+                "Two things: what does the gate let in at the symbol, and has the state faded "
+                "once more when a question is answered?",
+                see=LOOP,
+            ),
+            Mistake(
+                "gates_reversed",
+                FADINGS["gates_reversed"],
+                "x and y are what a gate keeps of the old state, not what it lets in.",
+                see=LOOP,
+            ),
+            Mistake(
+                "questions_reversed",
+                fading_with(questions=lambda j: 4 - j),
+                "The more questions have been asked, the more the state has faded: how many "
+                "steps of a question have passed at the first?",
+            ),
         ),
     ),
     Exercise(
@@ -1008,6 +1167,17 @@ EXERCISES = (
                 lambda: solved() * torch.tensor([[1.0], [1.0], [-1.0]]),
                 "The weights are all 0, or have the opposite sign: the right symbol gets the "
                 "lowest score.",
+            ),
+            readout_mistake(
+                "written_share_and_question",
+                lambda: solved(FADINGS["written_share_and_question"]),
+                "Two things: what does the gate let in at the symbol, and has the state faded "
+                "once more when a question is answered?",
+            ),
+            readout_mistake(
+                "gates_reversed",
+                lambda: solved(FADINGS["gates_reversed"]),
+                "x and y are what a gate keeps of the old state, not what it lets in.",
             ),
         ),
     ),
@@ -1079,6 +1249,16 @@ EXERCISES = (
                 when=lambda reading: looks_normal(reading, lambda d: 1.0),
             ),
             Mistake(
+                "not_drawn",
+                lambda d, h: torch.linspace(-(d**-0.5), d**-0.5, d * h).view(d, h),
+                "The range is right, but neighbors go together: every weight is drawn by itself.",
+                see=LOOP,
+                when=lambda reading: all(
+                    len(o.numbers) == 1 and len(o.numbers[0]) == 8 and bool(o.numbers[0][7])
+                    for o in reading
+                ),
+            ),
+            Mistake(
                 "unit_range",
                 around(lambda d, h: 1.0),
                 "These lie between -1 and 1, however many inputs there are.",
@@ -1090,6 +1270,20 @@ EXERCISES = (
                 "The range is right, but the shape is (h, d): `nn.Linear` keeps its weights in "
                 "this way. Here inputs come first.",
                 see=LOOP,
+            ),
+            Mistake(
+                "bound_upside_down",
+                around(lambda d, h: d**0.5),
+                "The bound grows with the number of inputs. One over the root is meant.",
+                see=LOOP,
+            ),
+            Mistake(
+                "normal_with_the_same_spread",
+                lambda d, h: torch.randn(d, h) / (3 * d) ** 0.5,
+                "The spread is right, but these are normal numbers, with tails beyond the "
+                "bound. Draw evenly.",
+                see=LOOP,
+                when=lambda reading: looks_normal(reading, lambda d: (3 * d) ** -0.5),
             ),
         ),
     ),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,6 +21,7 @@ TIME, HONEST, PROCESSES = "Where the time goes", "The honest race", "More than o
 
 TAUGHT, TORCH, FAST, AFTER = "taught loop", "nn.GRU", "fast GRU", "fast, after"
 BOUND = "lower bound"
+SIZE = ("num_steps", "batch_size", "num_hiddens")
 ENDS = ("largest", "smallest")
 PAIRS = ((TAUGHT, FAST), (TORCH, FAST), (TORCH, AFTER), (FAST, BOUND))
 
@@ -29,10 +32,13 @@ def timed(size: tuple[int, int, int], *milliseconds: float) -> Row:
         zip((TAUGHT, TORCH, FAST, AFTER, BOUND), (ms / 1000 for ms in milliseconds), strict=True)
     )
     return {
-        **dict(zip(("num_steps", "batch_size", "num_hiddens"), size, strict=True)),
+        **dict(zip(SIZE, size, strict=True)),
         "vocab_size": 28,
         "rounds": 101,
-        "seconds": {n: {"median": s, "quartiles": [0.9 * s, 1.2 * s]} for n, s in seconds.items()},
+        "seconds": {
+            name: {"median": s, "quartiles": [(0.95 - 0.1 * place) * s, (1.1 + 0.1 * place) * s]}
+            for place, (name, s) in enumerate(seconds.items())
+        },
         "ratios": {f"{a} / {b}": seconds[a] / seconds[b] for a, b in PAIRS},
     }
 
@@ -58,6 +64,29 @@ def ratio_of(one: str, other: str) -> Callable[[Sequence[Row]], list[float]]:
         return [s[one]["median"] / s[other]["median"] for s in seconds]
 
     return ratios
+
+
+@dataclass(frozen=True)
+class Sizes(Numbers):
+    """Sizes as three numbers each, or as the cases of the record that have them."""
+
+    def read(self, answer: Any) -> Tensor:
+        """The numbers of all sizes in a row."""
+        if isinstance(answer, (list, tuple)):
+            answer = [
+                [part[name] for name in SIZE]
+                if isinstance(part, Mapping) and set(SIZE) <= set(part)
+                else part
+                for part in answer
+            ]
+        return super().read(answer)
+
+
+def in_another_order(sizes: Tensor) -> bool:
+    """Whether these are the right sizes, with steps, rows and units exchanged in both."""
+    right = torch.tensor([[35, 32, 64], [35, 32, 1024]], dtype=torch.float64)
+    orders = list(itertools.permutations(range(3)))[1:]
+    return any(torch.equal(sizes.view(2, 3)[:, list(order)], right) for order in orders)
 
 
 possible_gains = ratio_of(FAST, BOUND)
@@ -153,6 +182,7 @@ def reported(**changes: Any) -> Any:
     mix, choose = changes.get("mix", mixed), changes.get("choose", torch.argmin)
     apply, measure = changes.get("apply", mix), changes.get("measure", perplexity)
     asked = changes.get("asked", lambda ids: ids[1:])
+    steps = changes.get("steps", 100)
     finish = changes.get("finish", lambda came, weights, shown: shown)
 
     def report(
@@ -160,7 +190,7 @@ def reported(**changes: Any) -> Any:
     ) -> Any:
         pairs = ((p_dev, dev), (q_dev, dev), (p_held, held), (q_held, held))
         came = [p.gather(1, asked(ids)[:, None])[:, 0] for p, ids in pairs]
-        grid = torch.arange(101, dtype=torch.float64)[:, None] / 100
+        grid = torch.arange(steps + 1, dtype=torch.float64)[:, None] / steps
         weights = [grid[choose(measure(mix(p, q, grid)))] for p, q in (came[:2], came[2:])]
         return finish(came, weights, [measure(apply(*came[2:], w)) for w in weights])
 
@@ -172,31 +202,37 @@ def geometric(p: Tensor, q: Tensor, w: Tensor) -> Tensor:
     return p**w * q ** (1 - w)
 
 
-def line(label: str, seconds: float, *columns: float) -> Row:
-    """A line as in the record."""
+def line(label: str, minibatches: int, seconds: float, *columns: float, spread: float = 0) -> Row:
+    """A line as in the record; with a spread, the median of three seeds."""
     names = ("training", "development", "heldout", "mixed")
     found = dict(zip(names, columns, strict=True))
+    every = [found["heldout"] + shift for shift in ((0, -spread, spread) if spread else (0,))]
     return {
         "label": label,
-        "seeds": 1,
+        "minibatches": minibatches,
+        "seeds": len(every),
         "seconds": seconds,
         **found,
-        "every_heldout": [found["heldout"]],
+        "weight": 0.5,
+        "every_heldout": every,
     }
 
 
 def lines_cases() -> list[Case]:
-    """A record that was made up: the two columns choose differently."""
+    """A record that was made up: the two columns choose differently.
+
+    As in the record itself, the slowest line is not the longest run.
+    """
     log = [
-        line("plain", 60.0, 2.5, 6.3, 5.8, 4.06),
-        line("dropped", 62.0, 3.6, 4.62, 4.41, 3.91),
-        line("higher", 61.0, 3.5, 4.40, 4.36, 3.90),
-        line("three minutes", 180.0, 3.2, 4.2, 4.0, 3.8),
+        line("plain", 2000, 60.0, 2.5, 6.3, 5.8, 4.06),
+        line("dropped", 2000, 62.0, 3.6, 4.62, 4.27, 3.91),
+        line("higher", 2000, 61.0, 3.5, 4.40, 4.36, 3.90, spread=0.04),
+        line("three minutes", 7000, 180.0, 3.2, 4.2, 4.0, 3.8, spread=0.01),
     ]
     others = [
-        line("nothing hidden", 60.0, 3.4, 4.43, 4.29, 3.93),
-        line("64 rows", 55.0, 3.9, 4.58, 4.17, 3.97),
-        line("two layers", 70.0, 3.8, 4.71, 4.33, 3.87),
+        line("nothing hidden", 2000, 60.0, 3.4, 4.43, 4.29, 3.93),
+        line("64 rows", 1000, 55.0, 3.9, 4.58, 4.17, 3.97, spread=0.03),
+        line("two layers", 2000, 900.0, 3.8, 4.71, 4.33, 3.87),
     ]
     return [Case({"log": log, "others": others}, "a record that was made up")]
 
@@ -321,13 +357,24 @@ EXERCISES = (
                 after(max),
                 "That is the largest factor alone. One is asked for at each size.",
             ),
+            Mistake(
+                "percent",
+                after(lambda found: [100 * ratio for ratio in found]),
+                "These are percentages. How many times as fast is asked for, as a plain factor.",
+            ),
+            Mistake(
+                "percent_faster",
+                after(lambda found: [100 * ratio - 100 for ratio in found]),
+                "That is how many percent faster. How many times as fast is asked for, as a "
+                "plain factor.",
+            ),
         ),
     ),
     Exercise(
         "11.1b",
         "two sizes, each as steps, rows, units: that with the largest factor, and that with the "
         "smallest",
-        Numbers(
+        Sizes(
             tuple(
                 f"{what} of the {which}" for which in ENDS for what in ("steps", "rows", "units")
             ),
@@ -352,8 +399,7 @@ EXERCISES = (
             Mistake(
                 "few_rows",
                 ((35, 1, 256), (35, 32, 1024)),
-                "The second is right, and with one row there is indeed much to gain. But another "
-                "size has a larger factor.",
+                "With one row there is indeed much to gain. But another size has a larger factor.",
             ),
             Mistake(
                 "ahead_of_the_others",
@@ -366,6 +412,12 @@ EXERCISES = (
                 ((10, 32, 256), (400, 32, 256)),
                 "The time grows with the steps, but the share of the products hardly changes. "
                 "Which of the three numbers of a size changes it most?",
+            ),
+            Mistake(
+                "another_order",
+                ((64, 32, 35), (1024, 32, 35)),
+                "Perhaps the right sizes, in another order: write steps, rows, units.",
+                when=in_another_order,
             ),
         ),
     ),
@@ -445,13 +497,29 @@ EXERCISES = (
                 "Each input meets the gradients of the next step. What is handed over here is "
                 "already in step.",
             ),
+            Mistake(
+                "mean_over_rows",
+                lambda inputs, slopes: at_once(inputs, slopes) / inputs.shape[1],
+                "That is right for one row. A mean, if there is one, is in the gradients that "
+                "arrive already.",
+            ),
+            Mistake(
+                "first_row",
+                lambda inputs, slopes: inputs[:, 0].T @ slopes[:, 0],
+                "That is the first row alone. All rows use the same matrix.",
+            ),
+            Mistake(
+                "negative",
+                lambda inputs, slopes: -at_once(inputs, slopes),
+                "The sign is wrong. It is the gradient, not the step that goes against it.",
+            ),
         ),
     ),
     Exercise(
         "11.2b",
         "how many operations autograd has recorded for the outputs of `gru`: 35 steps, one row, "
-        "weights that receive gradients",
-        Between(400, 1600),
+        "weights that receive gradients (with the `AccumulateGrad` of each of these, or without)",
+        Between(755, 830),
         782,
         "Each is a call on the way back, however little there is to do in it; the fast GRU is a "
         "single one.",
@@ -482,6 +550,20 @@ EXERCISES = (
                 "Nothing has been recorded: do the parameters require gradients, and is autograd "
                 "on?",
                 when=lambda count: count == 0,
+            ),
+            Mistake(
+                "walked_from_the_state",
+                709,
+                "Perhaps you walked back from the last state H. The outputs have operations of "
+                "their own, at each step.",
+                when=lambda count: 690 <= count <= 716,
+            ),
+            Mistake(
+                "one_step_missing",
+                749,
+                "A few are missing, about as many as one step has. Were there 35 steps, not one "
+                "fewer?",
+                when=lambda count: 730 <= count < 755,
             ),
             Mistake(
                 "counted_again",
@@ -555,6 +637,12 @@ EXERCISES = (
                 "That is the round in the middle of the benchmark. A median is the middle of the "
                 "sorted values.",
             ),
+            Mistake(
+                "all_pairs",
+                lambda a, b: ((a[:, None] / b).median(), a.median() / b.median()),
+                "Every time of one program meets every time of the other. A ratio belongs to "
+                "one round.",
+            ),
         ),
     ),
     Exercise(
@@ -595,23 +683,38 @@ EXERCISES = (
             Mistake(
                 "added",
                 (1.3 / 1.5, 1.3 + 0.5),
-                "The first is right. Everything takes half as long again, so that what takes "
+                "Everything takes half as long again, so that what takes "
                 "longer also gains more: multiply.",
             ),
             Mistake(
                 "only_a_slowed",
                 (1.3, 1.3 * 1.5),
-                "The second is right. With A first the machine is slower as well, but for whom?",
+                "With A first the machine is slower as well, but for whom?",
             ),
             Mistake(
                 "only_b_slowed",
                 (1.3 / 1.5, 1.3),
-                "The first is right. With B first the machine is slower as well, but for whom?",
+                "With B first the machine is slower as well, but for whom?",
             ),
             Mistake(
                 "both_slowed",
                 (1.3 * 1.5, 1.3 * 1.5),
                 "It is A that you slow down both times. With A first, who meets the slower half?",
+            ),
+            Mistake(
+                "jump_added",
+                (1.3 - 0.5, 1.3 + 0.5),
+                "Everything takes half as long again: is that added, or multiplied?",
+            ),
+            Mistake(
+                "jump_within_one_program",
+                (1.3 / 1.25, 1.3 * 1.25),
+                "There the jump falls into the middle of one program. It comes between the two.",
+            ),
+            Mistake(
+                "exchanged_and_upside_down",
+                (1 / (1.3 * 1.5), 1.5 / 1.3),
+                "Both are upside down, and have changed places: A / B, and with A first at first.",
             ),
         ),
     ),
@@ -634,13 +737,12 @@ EXERCISES = (
             Mistake(
                 "perplexity_alone",
                 ("perplexity",),
-                "That one does. And is the model as sure of itself as before?",
+                "What has the model paid for with that? Look at the other numbers too.",
             ),
             Mistake(
                 "temperature_alone",
                 ("temperature",),
-                "That one does. And what does a model pay that is surer of itself and wrong as "
-                "often?",
+                "What does a model pay that is surer of itself and wrong as often?",
             ),
             Mistake(
                 "both_perplexities",
@@ -814,13 +916,41 @@ EXERCISES = (
                 reported(finish=lambda came, w, shown: shown[0] - shown[1]),
                 "That is by how much the lie looks better. Return both perplexities.",
             ),
+            Mistake(
+                "tenths",
+                reported(steps=10),
+                "The weights are too coarse: hundredths are asked for.",
+            ),
+            Mistake(
+                "parts_exchanged",
+                reported(finish=lambda came, w, shown: [mixed_on(0, came, w[k]) for k in (1, 0)]),
+                "Chosen on the held-out part and reported on the development part? The two "
+                "parts have changed places.",
+            ),
+            Mistake(
+                "weight_one_half",
+                reported(finish=lambda came, w, shown: (mixed_on(1, came, 0.5), shown[1])),
+                "The first has a weight of one half. Choose it, on the development part.",
+            ),
+            Mistake(
+                "inverse_probabilities_averaged",
+                reported(measure=lambda came: (1 / came).mean(-1)),
+                "The mean of 1/p was taken. Perplexity takes the mean of the logarithms.",
+                see="04: Perplexity: how many ways to be surprised",
+            ),
+            Mistake(
+                "bits",
+                reported(finish=lambda came, w, shown: [one.log2() for one in shown]),
+                "These are bits for each character. Return perplexities.",
+                see="04: Perplexity: how many ways to be surprised",
+            ),
         ),
     ),
     Exercise(
         "11.6b",
         "a function of the lines log and others, as in the record's log and ablations, that "
         "returns the held-out perplexity of the line that the development column chooses, and of "
-        "that which the held-out column chooses",
+        "that which the held-out column chooses (all but the longest run, the last of the log)",
         Function(lines_cases, results=("the honest one", "the lie")),
         chosen(),
         "The held-out number of a line that the development column chose is honest, whoever wins.",
@@ -834,8 +964,8 @@ EXERCISES = (
             Mistake(
                 "longest_included",
                 chosen(rows=lambda log, others: log + others),
-                "The longest run is among the lines. It reads more text than all others, and is "
-                "left out here.",
+                "The longest run is among the lines. It reads more text than all others (others "
+                "took more seconds), and is left out here: where does it stand?",
             ),
             Mistake(
                 "log_alone",
@@ -858,6 +988,37 @@ EXERCISES = (
                 "development_reported_twice",
                 chosen(shown="development"),
                 "These are development perplexities. What is reported is the held-out one.",
+            ),
+            Mistake(
+                "best_seed",
+                lambda log, others: [
+                    min(
+                        min(log[:-1] + others, key=lambda row: row["development"])["every_heldout"]
+                    ),
+                    min(min(row["every_heldout"]) for row in log[:-1] + others),
+                ],
+                "These are the best seeds of the lines. The column `heldout` has one number for "
+                "each line.",
+            ),
+            Mistake(
+                "luckiest_seed",
+                lambda log, others: [
+                    min(log[:-1] + others, key=lambda row: row["development"])["heldout"],
+                    min(min(row["every_heldout"]) for row in log[:-1] + others),
+                ],
+                "The lie is that of a single seed. It looks at the column `heldout`, which has "
+                "one number for each line.",
+            ),
+            Mistake(
+                "development_twice",
+                chosen(by=("development", "development")),
+                "Both lines were chosen by the development column.",
+            ),
+            Mistake(
+                "record_read_inside",
+                lambda log, others: (4.1389, 4.1389),
+                "That is the lesson's own record. Use the lines that are handed over, `log` and "
+                "`others`.",
             ),
             Mistake(
                 "heldout_twice",
@@ -920,6 +1081,37 @@ EXERCISES = (
                 "The sizes of the shares have gone in twice. Each row's part: one half, divided "
                 "by the rows of its share.",
             ),
+            Mistake(
+                "times_more",
+                2 / 3,
+                "How many times as much is asked for, not how much more.",
+            ),
+            Mistake(
+                "percent",
+                100 * 20 / 12,
+                "That is a percentage. A ratio is asked for.",
+                when=lambda found: bool(
+                    ((found - torch.tensor([200 / 3, 500 / 3])).abs() < 1).any()
+                ),
+            ),
+            Mistake(
+                "one_share",
+                0.375,
+                "That is one share, or one row's part. Compare a row of the one share with a "
+                "row of the other.",
+                when=lambda found: bool(
+                    (
+                        (found - torch.tensor([3 / 8, 5 / 8, 1 / 12, 1 / 20, 1 / 24, 1 / 40])).abs()
+                        < 0.001
+                    ).any()
+                ),
+            ),
+            Mistake(
+                "against_one_of_all",
+                32 / 20,
+                "That compares one twentieth with one of 32. Compare a row of the one share "
+                "with a row of the other.",
+            ),
         ),
     ),
     Exercise(
@@ -979,6 +1171,16 @@ EXERCISES = (
                 "largest_share",
                 lambda gradients, rows: gradients[rows.index(max(rows))],
                 "That is the gradient of the largest share alone.",
+            ),
+            Mistake(
+                "rows_reversed",
+                weighted(lambda rows: [count / sum(rows) for count in rows[::-1]]),
+                "Each gradient has the rows of another share: the wrong ones meet.",
+            ),
+            Mistake(
+                "divided_by_thirty_two",
+                weighted(lambda rows: [count / 32 for count in rows]),
+                "With 32 rows in all that is right. Let it depend on `rows`.",
             ),
         ),
     ),
@@ -1044,6 +1246,23 @@ EXERCISES = (
                 "always_thirty_two",
                 lambda rows: [count / 16 for count in rows],
                 "For 32 rows and two processes that is right. Let it depend on `rows`.",
+            ),
+            Mistake(
+                "one_over_rows",
+                lambda rows: [1 / count for count in rows],
+                "Upside down: the rows of the small share count for too much already. And equal "
+                "shares need no factor.",
+            ),
+            Mistake(
+                "against_the_first",
+                lambda rows: [count / rows[0] for count in rows],
+                "In this proportion, yes. But what must the factors add up to, so that equal "
+                "gradients stay as they are?",
+            ),
+            Mistake(
+                "reversed",
+                lambda rows: factors(rows)[::-1],
+                "These belong to the shares in the other order.",
             ),
         ),
     ),

@@ -116,7 +116,7 @@ UNUSUAL = {
         [torch.tensor([[0.0], [-50.0]]), torch.tensor([12.0]), torch.eye(2)[:1].T, torch.zeros(1)],
     ],
     "10.3": [start_in_place, start_by_stacking, start_by_rows],
-    "10.4": [{"best": 3.0, "worst": 0.0, "middle": 1.0}],
+    "10.4": [{"best": 3.0, "worst": 0.0, "middle": 1.0}, {1: 0.5, 0: 0.25, 3: 0.75}],
     "10.5a": [numbered_in_a_loop, numbered_from_one],
     "10.5b": [["both", "symbols only"]],
     "10.6a": [
@@ -128,6 +128,8 @@ UNUSUAL = {
         units_without_symmetry(torch.float32),
         torch.stack(units_without_symmetry()),
         torch.stack(units_without_symmetry()).T,
+        list(zip(*units_without_symmetry(), strict=True)),
+        zip(*(part.tolist() for part in units_without_symmetry()), strict=True),
         (torch.stack(units_without_symmetry())[:2].T.tolist(), units_without_symmetry()[2]),
         {
             "x": units_without_symmetry()[0],
@@ -139,6 +141,8 @@ UNUSUAL = {
         by_linear,
         lambda d, h: (2 * torch.rand(d, h) - 1) / d**0.5,
         lambda d, h: nn.Parameter(nn.init.uniform_(torch.empty(d, h), -(d**-0.5), d**-0.5)),
+        lambda d, h: torch.empty(d, h).uniform_(-(d**-0.5), d**-0.5).tolist(),
+        lambda d, h: [torch.rand(h) * 2 / d**0.5 - d**-0.5 for _ in range(d)],
         lambda d, h: np.random.default_rng(0).uniform(-(d**-0.5), d**-0.5, (d, h)),
     ],
     "10.7b": [0.0019, 0.0024, 0.008],
